@@ -1,0 +1,2 @@
+//! aqueduct.
+fn main() {}
