@@ -1,0 +1,75 @@
+//! The store: snapshots to read, transactions to change.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::{
+    engine::Engine,
+    error::{Result, StoreError},
+    memory::Memory,
+    read::{Read, Snapshot},
+    stamp::Stamp,
+    txn::Txn,
+};
+
+/// A handle on the database, whatever its engine.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+}
+
+impl Store {
+    /// How often a body may lose the race before its caller is told.
+    const TRIES: u32 = 64;
+
+    pub fn new(engine: Arc<dyn Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// An empty database in memory, for tests; see [`Memory`] to inject errors.
+    pub fn memory() -> Self {
+        Self::new(Arc::new(Memory::new()))
+    }
+
+    /// The newest state that is visible, for as long as the snapshot is held.
+    #[expect(clippy::unused_async, reason = "an engine across a network will have to ask")]
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot(self.engine.snapshot()))
+    }
+
+    /// Runs `body` until it commits, 64 times at most. `body` may run more than once, so it must
+    /// only touch its transaction: ids, times, signatures and network come before it. Its own
+    /// errors abort the transaction and come back unchanged. A body that writes nothing takes no
+    /// stamp and touches no disk: it returns the stamp that it read at. Otherwise the answer is
+    /// given when the commit is on disk and visible.
+    pub async fn transact<T, E, F>(&self, body: impl Fn(Txn) -> F) -> Result<(T, Stamp), E>
+    where
+        E: From<StoreError>,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        for _ in 0..Self::TRIES {
+            let txn = Txn::new(self.engine.snapshot());
+            let value = body(txn.clone()).await?;
+            let Some(commit) = txn.finish() else { return Ok((value, txn.stamp())) };
+            drop(txn);
+            match self.engine.commit(commit).await {
+                Ok(stamp) => return Ok((value, stamp)),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Contended.into())
+    }
+
+    /// The newest visible stamp, to be watched: it changes after each group of commits.
+    pub fn published(&self) -> watch::Receiver<Stamp> {
+        self.engine.published()
+    }
+
+    /// What a stamp from a client's token means here: one that a restore from a backup has lost
+    /// is read as the last one of that backup. Every token goes through this.
+    pub fn clamp(&self, stamp: Stamp) -> Stamp {
+        self.engine.clamp(stamp)
+    }
+}

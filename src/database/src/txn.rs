@@ -1,0 +1,306 @@
+//! A transaction's draft: what its body has read and written so far.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    engine::{Address, Commit, Durability, Order, Raw, Span, View, Write},
+    error::Result,
+    key::Key,
+    read::{Read, fetch, fetch_many, is_stored, walk, walk_raw},
+    server_log::Concern,
+    stamp::{Placed, Position, Slot, Stamp},
+    table::{LogEnd, Row, Rows},
+    value::Value,
+};
+
+/// A cheap handle, passed by value into the body of [`Store::transact`](crate::Store::transact).
+/// Reads see the body's own puts, deletes and clears; they never see its own appends, whose keys
+/// do not exist before the commit.
+#[derive(Clone)]
+pub struct Txn {
+    base: Arc<dyn View>,
+    draft: Arc<Mutex<Draft>>,
+}
+
+/// What a body last wrote to a row.
+#[derive(Clone)]
+enum Cell {
+    Value(Raw),
+    Placed(Raw, Slot),
+    Deleted,
+}
+
+impl Cell {
+    /// What the body itself reads: a position that is not known yet reads as one after all.
+    fn read(&self) -> Option<Raw> {
+        match self {
+            Self::Value(value) => Some(value.clone()),
+            Self::Placed(value, slot) => {
+                Some([&value[..], &slot.at(Stamp::MAX).to_bytes()].concat())
+            }
+            Self::Deleted => None,
+        }
+    }
+
+    fn write(self, at: Address) -> Write {
+        match self {
+            Self::Value(value) => Write::Put(at, value),
+            Self::Placed(value, slot) => Write::PutPlaced(at, value, slot),
+            Self::Deleted => Write::Delete(at),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Draft {
+    points: Vec<Address>,
+    spans: Vec<Span>,
+    clears: Vec<Span>,
+    /// The last write of each row is the one that counts.
+    rows: BTreeMap<&'static str, BTreeMap<Raw, Cell>>,
+    appends: Vec<Write>,
+    slots: u32,
+    told: Vec<(Slot, Concern)>,
+    durability: Durability,
+}
+
+impl Draft {
+    /// The body's own answer for a row; `None` if it has to look in the base.
+    fn own(&self, at: &Address) -> Option<Option<Raw>> {
+        if let Some(cell) = self.rows.get(at.table).and_then(|rows| rows.get(&at.key)) {
+            return Some(cell.read());
+        }
+        self.clears.iter().any(|span| span.holds(at.table, &at.key)).then_some(None)
+    }
+
+    fn own_rows(&self, span: &Span) -> Vec<(Raw, Option<Raw>)> {
+        let Some(rows) = self.rows.get(span.table).filter(|_| !span.is_empty()) else {
+            return Vec::new();
+        };
+        let own = rows.range::<[u8], _>(span.bounds());
+        own.map(|(key, cell)| (key.clone(), cell.read())).collect()
+    }
+
+    fn clears_over(&self, span: &Span) -> Vec<Span> {
+        self.clears.iter().filter(|clear| clear.overlaps(span)).cloned().collect()
+    }
+}
+
+impl Txn {
+    pub(crate) fn new(base: Arc<dyn View>) -> Self {
+        Self { base, draft: Arc::default() }
+    }
+
+    fn draft(&self) -> MutexGuard<'_, Draft> {
+        self.draft.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn put<V: Value>(&self, row: Row<V>, value: &V) {
+        self.set(row.at, Cell::Value(encode(value)));
+    }
+
+    /// A row that tells the position of `slot`.
+    pub fn put_placed<V: Value>(&self, row: Row<Placed<V>>, value: &V, slot: Slot) {
+        self.set(row.at, Cell::Placed(encode(value), slot));
+    }
+
+    pub fn delete<V>(&self, row: Row<V>) {
+        self.set(row.at, Cell::Deleted);
+    }
+
+    fn set(&self, at: Address, cell: Cell) {
+        self.draft().rows.entry(at.table).or_default().insert(at.key, cell);
+    }
+
+    /// Deletes all of `rows`, at the cost of one; what the body puts there later stays.
+    pub fn clear<K, V>(&self, rows: Rows<K, V>) {
+        let span = rows.span;
+        if span.is_empty() {
+            return;
+        }
+        let mut draft = self.draft();
+        if let Some(own) = draft.rows.get_mut(span.table) {
+            own.retain(|key, _| !span.holds(span.table, key));
+        }
+        draft.clears.push(span);
+    }
+
+    /// The place of the next thing that this transaction tells; it may enter several logs.
+    pub fn slot(&self) -> Slot {
+        let mut draft = self.draft();
+        draft.slots += 1;
+        Slot(draft.slots - 1)
+    }
+
+    /// One entry for each slot in each log: a second one would take the place of the first.
+    pub fn append<V: Value>(&self, end: LogEnd<V>, slot: Slot, value: &V) {
+        let mut raw = Vec::new();
+        value.encode(&mut raw);
+        let mut at = end.at;
+        at.key.reserve_exact(Position::LENGTH);
+        self.draft().appends.push(Write::Append(at, raw, slot));
+    }
+
+    /// Nobody waits for this commit's own disk sync (a follower's cursor, when a device was last
+    /// seen): it rides along with the next group, 100 ms later at most.
+    pub fn may_wait(&self) {
+        self.draft().durability = Durability::WithNext;
+    }
+
+    /// The slot under which the server's log is told of `concern`; `None` if it knows already.
+    pub(crate) fn tell_at(&self, slot: Slot, concern: Concern) -> Option<Slot> {
+        let mut draft = self.draft();
+        if draft.told.iter().any(|(_, told)| *told == concern) {
+            return None;
+        }
+        let mut place = slot;
+        if draft.told.iter().any(|(taken, _)| *taken == slot) {
+            place = Slot(draft.slots);
+            draft.slots += 1;
+        }
+        draft.told.push((place, concern));
+        Some(place)
+    }
+
+    /// What there is to commit; `None` if nothing was written. Leaves the draft empty.
+    pub(crate) fn finish(&self) -> Option<Commit> {
+        let draft = std::mem::take(&mut *self.draft());
+        if draft.appends.is_empty() && draft.clears.is_empty() && draft.rows.is_empty() {
+            return None;
+        }
+        let mut writes = Vec::with_capacity(draft.appends.len() + 16);
+        for (table, rows) in draft.rows {
+            let rows = rows.into_iter();
+            writes.extend(rows.map(|(key, cell)| cell.write(Address { table, key })));
+        }
+        writes.extend(draft.appends);
+        if writes.is_empty() && draft.clears.is_empty() {
+            return None;
+        }
+        Some(Commit {
+            since: self.base.stamp(),
+            points: draft.points,
+            spans: draft.spans,
+            clears: draft.clears,
+            writes,
+            durability: draft.durability,
+        })
+    }
+
+    /// Own writes laid over what is stored.
+    async fn merged(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Raw, Raw)>> {
+        let (own, cleared) = {
+            let draft = self.draft();
+            (draft.own_rows(&span), draft.clears_over(&span))
+        };
+        let enough =
+            if cleared.is_empty() { limit.saturating_add(own.len()) } else { usize::MAX };
+        let stored = walk_raw(&*self.base, span.clone(), order, enough).await?;
+        let mut merged: BTreeMap<Raw, Option<Raw>> =
+            stored.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        merged.retain(|key, _| !cleared.iter().any(|clear| clear.holds(span.table, key)));
+        merged.extend(own);
+        let rows = merged.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let mut rows: Vec<_> = rows.collect();
+        if order == Order::Backward {
+            rows.reverse();
+        }
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| rows.len() == limit).map(|(key, _)| key.clone());
+        self.looked_at(span, order, last);
+        Ok(rows)
+    }
+
+    /// Observed is what was looked at, not the whole span: behind the last row of a full page
+    /// anything may change without a conflict.
+    fn looked_at(&self, mut span: Span, order: Order, last: Option<Raw>) {
+        if let Some(last) = last {
+            span.end_with(&last, order);
+        }
+        self.draft().spans.push(span);
+    }
+}
+
+impl Read for Txn {
+    fn stamp(&self) -> Stamp {
+        self.base.stamp()
+    }
+
+    async fn get<V: Value>(&self, row: Row<V>) -> Result<Option<V>> {
+        let own = self.draft().own(&row.at);
+        if let Some(own) = own {
+            return own.map(|raw| V::decode(&raw)).transpose();
+        }
+        let value = fetch(&*self.base, &row.at).await?;
+        self.draft().points.push(row.at);
+        Ok(value)
+    }
+
+    async fn get_many<V: Value>(&self, rows: Vec<Row<V>>) -> Result<Vec<Option<V>>> {
+        let mut values = Vec::with_capacity(rows.len());
+        let mut asked = Vec::new();
+        let mut places = Vec::new();
+        {
+            let draft = self.draft();
+            for row in rows {
+                if let Some(own) = draft.own(&row.at) {
+                    values.push(own.map(|raw| V::decode(&raw)).transpose()?);
+                } else {
+                    places.push(values.len());
+                    values.push(None);
+                    asked.push(row.at);
+                }
+            }
+        }
+        let found = fetch_many(&*self.base, &asked).await?;
+        for (place, value) in places.into_iter().zip(found) {
+            values[place] = value;
+        }
+        self.draft().points.extend(asked);
+        Ok(values)
+    }
+
+    async fn page<K: Key, V: Value>(
+        &self,
+        rows: Rows<K, V>,
+        limit: usize,
+    ) -> Result<Vec<(K, V)>> {
+        if limit == 0 || rows.span.is_empty() {
+            return Ok(Vec::new());
+        }
+        let is_untouched = {
+            let draft = self.draft();
+            draft.own_rows(&rows.span).is_empty() && draft.clears_over(&rows.span).is_empty()
+        };
+        if is_untouched {
+            let (page, last) = walk(&*self.base, rows.span.clone(), rows.order, limit).await?;
+            self.looked_at(rows.span, rows.order, last);
+            return Ok(page);
+        }
+        let raw = self.merged(rows.span, rows.order, limit).await?;
+        raw.iter().map(|(key, value)| Ok((K::decode(key)?, V::decode(value)?))).collect()
+    }
+
+    async fn exists<V>(&self, row: Row<V>) -> Result<bool> {
+        let own = self.draft().own(&row.at);
+        if let Some(own) = own {
+            return Ok(own.is_some());
+        }
+        let is_stored = is_stored(&*self.base, &row.at).await?;
+        self.draft().points.push(row.at);
+        Ok(is_stored)
+    }
+
+    fn has_own<V>(&self, row: &Row<V>) -> bool {
+        self.draft().own(&row.at).is_some()
+    }
+}
+
+fn encode<V: Value>(value: &V) -> Raw {
+    let mut raw = Vec::new();
+    value.encode(&mut raw);
+    raw
+}
