@@ -1,0 +1,15 @@
+//! What the real binary promises whatever happens to it: nothing acknowledged is lost, order holds, a backup is whole.
+//!
+//! Every test starts its own server on a free loopback port with its own folder; `docs/testing.md` has the variables.
+
+mod backup;
+mod chance;
+mod client;
+mod disk_syncs;
+mod file_limit;
+mod http;
+mod kill;
+mod order;
+mod refused;
+mod server;
+mod transactions;
