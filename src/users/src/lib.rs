@@ -1,1 +1,35 @@
-//! users.
+//! Accounts: registration, passwords, sessions and their tokens, interactive auth, profiles, account data, filters.
+//!
+//! `Users` is the handle; everything is a method of it, in the file that the subject names. What must also change in rooms (a
+//! new name, a deactivated account) is left as a job in the same commit: see `jobs`.
+
+pub mod account_data;
+mod accounts;
+mod cache;
+mod error;
+mod filters;
+mod interactive;
+pub mod jobs;
+mod profiles;
+mod sessions;
+pub mod tables;
+mod users;
+
+pub use crate::{
+    account_data::{AccountData, PUSH_RULES, PushRuleChange, PushRuleError},
+    accounts::{
+        Account, AccountStatus, Hashing, Logout, NewAccount, Password, PasswordHash, Registered,
+    },
+    error::{FilterError, LoginError, NameError, ProfileError, RegisterError, TokenError},
+    interactive::{
+        Attempt, Challenge, Flows, InteractiveError, Operation, PASSWORD_FLOWS, Proof, Refusal,
+        Stage,
+    },
+    profiles::{Profile, ProfileChange, Propagation},
+    sessions::{
+        AccessToken, Authenticated, Identity, LoggedIn, NewDevice, NewSession, RefreshToken,
+        Renewed,
+    },
+    tables::tables,
+    users::{Registration, Users, UsersConfig},
+};

@@ -1,0 +1,124 @@
+//! Whose devices or cross-signing keys changed when: client-server API, "Tracking the device list for a user".
+//!
+//! Kept is the last change of each user, by user and in the order of all: a reader with an old token finds every user
+//! who changed since, once. Who shares a room with whom is known above.
+
+use std::collections::HashSet;
+
+use database::{
+    Placed, Position, Read, Stamp, StoreError, Table, TableInfo, Txn, UserNumber,
+    server_log::{self, Concern},
+};
+
+/// When a user's identity keys, cross-signing keys or public signatures last changed.
+pub static DEVICE_LISTS: Table<UserNumber, Placed<()>> = Table::new("device_lists");
+/// The last changes of all users, in order.
+pub static DEVICE_LIST_LOG: Table<Position, UserNumber> = Table::new("device_list_log");
+/// When a user (first) last signed the master key of another (second).
+pub static SIGNED_USERS: Table<(UserNumber, UserNumber), Placed<()>> = Table::new("signed_users");
+/// Whom a user has signed, in order of the last signatures.
+pub static SIGNED_USERS_LOG: Table<(UserNumber, Position), UserNumber> =
+    Table::new("signed_users_log");
+
+/// Entries of the log that are read beyond the number of users asked for, before those are read one by one.
+const AHEAD: usize = 256;
+const PAGE: usize = 512;
+
+/// Enters a change of `user` and tells everyone whom it may concern.
+pub(crate) async fn change(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
+    let row = DEVICE_LISTS.at(user);
+    if txn.has_own(&row) {
+        return Ok(()); // one change a commit
+    }
+    if let Some(last) = txn.get(row.clone()).await? {
+        txn.delete(DEVICE_LIST_LOG.at(last.position));
+    }
+    let slot = txn.slot();
+    txn.put_placed(row, &(), slot);
+    txn.append(DEVICE_LIST_LOG.end(()), slot, &user);
+    server_log::tell(txn, slot, Concern::User(user));
+    Ok(())
+}
+
+/// Enters that `signer` has signed the keys of `target`, which only the signer can see.
+pub(crate) async fn sign(
+    txn: &Txn,
+    signer: UserNumber,
+    target: UserNumber,
+) -> Result<(), StoreError> {
+    let row = SIGNED_USERS.at((signer, target));
+    if txn.has_own(&row) {
+        return Ok(());
+    }
+    if let Some(last) = txn.get(row.clone()).await? {
+        txn.delete(SIGNED_USERS_LOG.at((signer, last.position)));
+    }
+    let slot = txn.slot();
+    txn.put_placed(row, &(), slot);
+    txn.append(SIGNED_USERS_LOG.end(signer), slot, &target);
+    server_log::tell(txn, slot, Concern::User(signer));
+    Ok(())
+}
+
+/// A signer who is no more.
+pub(crate) fn forget_signer(txn: &Txn, signer: UserNumber) {
+    txn.clear(SIGNED_USERS.under(signer));
+    txn.clear(SIGNED_USERS_LOG.under(signer));
+}
+
+/// The users of the whole server who changed after `since`, in order of their last changes.
+pub async fn log_since(
+    db: &impl Read,
+    since: Stamp,
+    limit: usize,
+) -> Result<Vec<(Position, UserNumber)>, StoreError> {
+    db.page(DEVICE_LIST_LOG.all().after(Position::last_of(since)), limit).await
+}
+
+/// Which of `users` changed after `since`. Costs what the server changed since, or what there are users, whichever is
+/// less.
+pub async fn changed_since(
+    db: &impl Read,
+    users: &HashSet<UserNumber>,
+    since: Stamp,
+) -> Result<Vec<UserNumber>, StoreError> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let limit = users.len() + AHEAD;
+    let log = log_since(db, since, limit).await?;
+    if log.len() < limit {
+        let changed = log.into_iter().map(|(_, user)| user);
+        return Ok(changed.filter(|user| users.contains(user)).collect());
+    }
+    let mut asked: Vec<UserNumber> = users.iter().copied().collect();
+    asked.sort_unstable();
+    let mut changed = Vec::new();
+    for chunk in asked.chunks(PAGE) {
+        let rows = chunk.iter().map(|user| DEVICE_LISTS.at(*user)).collect();
+        let found = chunk.iter().zip(db.get_many(rows).await?);
+        let newer = found.filter(|(_, last)| last.as_ref().is_some_and(|last| last.position.0 > since));
+        changed.extend(newer.map(|(user, _)| *user));
+    }
+    Ok(changed)
+}
+
+/// Whom `signer` has signed after `since`: their keys look different to the signer's devices alone.
+pub async fn signed_since(
+    db: &impl Read,
+    signer: UserNumber,
+    since: Stamp,
+) -> Result<Vec<UserNumber>, StoreError> {
+    let rows = SIGNED_USERS_LOG.under(signer).after((signer, Position::last_of(since)));
+    let signed = db.page(rows, usize::MAX).await?;
+    Ok(signed.into_iter().map(|(_, target)| target).collect())
+}
+
+pub(crate) fn tables() -> Vec<TableInfo> {
+    vec![
+        DEVICE_LISTS.info(),
+        DEVICE_LIST_LOG.info(),
+        SIGNED_USERS.info(),
+        SIGNED_USERS_LOG.info(),
+    ]
+}

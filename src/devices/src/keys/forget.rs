@@ -1,0 +1,81 @@
+//! What goes when a device or a user goes, in the commit that ends them.
+
+use database::{Read, StoreError, Txn, UserNumber};
+
+use super::{
+    tables::{
+        CLAIMED_KEYS, CROSS_SIGNING_KEYS, DEVICE_KEYS, FALLBACK_KEYS, KEY_COUNTS, KEY_SIGNATURES,
+        ONE_TIME_KEY_IDS, ONE_TIME_KEYS,
+    },
+    upload::unsign_master_key,
+};
+use crate::device_lists;
+
+/// Ends the keys of a device; others learn of it if it had published any.
+pub(crate) async fn forget_device(
+    txn: &Txn,
+    user: UserNumber,
+    device: &str,
+) -> Result<(), StoreError> {
+    forget_one_time_keys(txn, user, device).await?;
+    if txn.exists(DEVICE_KEYS.at((user, device))).await? {
+        txn.delete(DEVICE_KEYS.at((user, device)));
+        txn.clear(KEY_SIGNATURES.under((user, user, device)));
+        unsign_master_key(txn, user, device).await?;
+        device_lists::change(txn, user).await?;
+    }
+    Ok(())
+}
+
+/// Ends the keys of all devices of a user; the cross-signing keys stay.
+pub(crate) async fn forget_all_devices(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
+    if !txn.page(DEVICE_KEYS.under(user), 1).await?.is_empty() {
+        txn.clear(DEVICE_KEYS.under(user));
+        // What users sign themselves are devices, or the master key by a device: all gone.
+        txn.clear(KEY_SIGNATURES.under((user, user)));
+        device_lists::change(txn, user).await?;
+    }
+    txn.clear(ONE_TIME_KEYS.under(user));
+    txn.clear(ONE_TIME_KEY_IDS.under(user));
+    txn.clear(CLAIMED_KEYS.under(user));
+    txn.clear(KEY_COUNTS.under(user));
+    txn.clear(FALLBACK_KEYS.under(user));
+    Ok(())
+}
+
+/// Ends the cross-signing keys of a user and all signatures on them.
+pub(crate) async fn forget_user(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
+    if !txn.page(CROSS_SIGNING_KEYS.under(user), 1).await?.is_empty() {
+        txn.clear(CROSS_SIGNING_KEYS.under(user));
+        txn.clear(KEY_SIGNATURES.under(user));
+        device_lists::change(txn, user).await?;
+    }
+    device_lists::forget_signer(txn, user);
+    Ok(())
+}
+
+/// One-time and fallback keys, and what is remembered of them.
+pub(super) async fn forget_one_time_keys(
+    txn: &Txn,
+    user: UserNumber,
+    device: &str,
+) -> Result<(), StoreError> {
+    if txn.exists(KEY_COUNTS.at((user, device))).await? {
+        txn.clear(ONE_TIME_KEYS.under((user, device)));
+        txn.clear(ONE_TIME_KEY_IDS.under((user, device)));
+        txn.clear(CLAIMED_KEYS.under((user, device)));
+        txn.delete(KEY_COUNTS.at((user, device)));
+    }
+    for ((_, _, algorithm), _) in txn.page(FALLBACK_KEYS.under((user, device)), usize::MAX).await? {
+        txn.delete(FALLBACK_KEYS.at((user, device, &algorithm)));
+    }
+    Ok(())
+}
+
+/// Drops all unclaimed one-time keys of the server: after a restore from a backup some of them were given out already.
+pub fn drop_one_time_keys(txn: &Txn) {
+    txn.clear(ONE_TIME_KEYS.all());
+    txn.clear(ONE_TIME_KEY_IDS.all());
+    txn.clear(CLAIMED_KEYS.all());
+    txn.clear(KEY_COUNTS.all());
+}

@@ -1,0 +1,36 @@
+//! Every table of a device, each with who writes and who reads it.
+//!
+//! Keys begin with (user, device), so that ending a device clears one prefix a table: see `device::delete`.
+
+use database::{Record, Table, TableInfo, UserNumber};
+use serde::{Deserialize, Serialize};
+
+/// The devices of a user. Written by login, rename and logout; read by the device endpoints.
+pub static DEVICES: Table<(UserNumber, String), Device> = Table::new("devices");
+/// When and from where a device was last used. Apart from `DEVICES` because it is written lazily and often: neither a
+/// rename nor a logout is in conflict with it.
+pub static LAST_SEEN: Table<(UserNumber, String), LastSeen> = Table::new("devices_last_seen");
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    pub display_name: Option<String>,
+    /// Unix milliseconds.
+    pub created: u64,
+}
+
+/// The last request of a device that was written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSeen {
+    pub ip: String,
+    /// Unix milliseconds.
+    pub ts: u64,
+}
+
+impl Record for Device {}
+impl Record for LastSeen {}
+
+/// All tables of this crate, for docs/database.md.
+pub fn tables() -> Vec<TableInfo> {
+    vec![DEVICES.info(), LAST_SEEN.info()]
+}

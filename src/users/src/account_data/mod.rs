@@ -1,0 +1,207 @@
+//! What a user's clients keep on the server: client-server API, "Client Config"; global and by room.
+//!
+//! A row knows the position of its last change, and the user's log has one entry for each row, at that position: overwriting
+//! deletes the old entry. So /sync reads what changed after a stamp, once each.
+
+mod ignored;
+mod push_rules;
+mod tags;
+
+use database::{
+    Placed, Position, Read, RoomNumber, Stamp, StoreError, Txn, UserNumber, server_log,
+    server_log::Concern,
+};
+use ruma::UserId;
+
+pub(crate) use crate::account_data::ignored::IgnoredCache;
+pub use crate::account_data::push_rules::{PUSH_RULES, PushRuleChange, PushRuleError};
+use crate::{
+    tables::{ACCOUNT_DATA, ACCOUNT_DATA_LOG, AccountDataKey, ROOM_ACCOUNT_DATA},
+    users::Users,
+};
+
+/// How many rows are read at once.
+const PAGE: usize = 512;
+
+/// One piece of account data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountData {
+    /// `None` for global account data.
+    pub room: Option<RoomNumber>,
+    /// The event type.
+    pub kind: String,
+    /// The content: the text of a JSON object.
+    pub content: String,
+}
+
+/// Sets account data in somebody's commit (a read marker with its receipt). `Users::set_account_data` is for all else: it
+/// alone keeps what memory holds of ignored users right.
+pub async fn put(
+    txn: &Txn,
+    user: UserNumber,
+    room: Option<RoomNumber>,
+    kind: &str,
+    content: &str,
+) -> Result<(), StoreError> {
+    if let Some(before) = row(txn, user, room, kind).await? {
+        txn.delete(ACCOUNT_DATA_LOG.at((user, before.position)));
+    }
+    let slot = txn.slot();
+    let content = content.to_owned();
+    match room {
+        None => txn.put_placed(ACCOUNT_DATA.at((user, kind)), &content, slot),
+        Some(room) => {
+            txn.put_placed(ROOM_ACCOUNT_DATA.at((user, room, kind)), &content, slot);
+        }
+    }
+    let key = AccountDataKey { room, kind: kind.to_owned() };
+    txn.append(ACCOUNT_DATA_LOG.end(user), slot, &key);
+    server_log::tell(txn, slot, Concern::User(user));
+    Ok(())
+}
+
+/// The content of one piece of account data.
+pub async fn get(
+    db: &impl Read,
+    user: UserNumber,
+    room: Option<RoomNumber>,
+    kind: &str,
+) -> Result<Option<String>, StoreError> {
+    Ok(row(db, user, room, kind).await?.map(|row| row.value))
+}
+
+/// What changed after a stamp, in the order of the changes.
+pub async fn since(
+    db: &impl Read,
+    user: UserNumber,
+    stamp: Stamp,
+) -> Result<Vec<AccountData>, StoreError> {
+    let mut changed = Vec::new();
+    let mut after = Position::last_of(stamp);
+    loop {
+        let page = db.page(ACCOUNT_DATA_LOG.under(user).after((user, after)), PAGE).await?;
+        let is_last = page.len() < PAGE;
+        for ((_, position), key) in page {
+            after = position;
+            let row = row(db, user, key.room, &key.kind).await?;
+            // Where one commit changed a row twice, only its last entry counts.
+            if let Some(row) = row.filter(|row| row.position == position) {
+                changed.push(AccountData { room: key.room, kind: key.kind, content: row.value });
+            }
+        }
+        if is_last {
+            return Ok(changed);
+        }
+    }
+}
+
+/// Everything that is stored, global first, then by room.
+pub async fn all(db: &impl Read, user: UserNumber) -> Result<Vec<AccountData>, StoreError> {
+    let mut found = all_global(db, user).await?;
+    found.extend(all_of_rooms(db, user).await?);
+    Ok(found)
+}
+
+impl Users {
+    /// Sets account data at the word of its user.
+    pub async fn set_account_data(
+        &self,
+        user: UserNumber,
+        room: Option<RoomNumber>,
+        kind: &str,
+        content: &str,
+    ) -> Result<(), StoreError> {
+        let (kind, content) = (kind.to_owned(), content.to_owned());
+        let users = self.clone();
+        self.finish(async move {
+            let (kind, content) = (kind.as_str(), content.as_str());
+            let body =
+                move |txn: Txn| async move { put(&txn, user, room, kind, content).await };
+            let ((), stamp) = users.0.store.transact(body).await?;
+            if room.is_none() && kind == ignored::KIND {
+                users.0.ignored.remove(user, stamp);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// For incremental /sync: what changed after a stamp.
+    pub async fn account_data_since(
+        &self,
+        db: &impl Read,
+        user: UserNumber,
+        stamp: Stamp,
+    ) -> Result<Vec<AccountData>, StoreError> {
+        since(db, user, stamp).await
+    }
+
+    /// For initial /sync: everything, with the predefined push rules where the user has changed none.
+    pub async fn account_data_all(
+        &self,
+        db: &impl Read,
+        user: UserNumber,
+        user_id: &UserId,
+    ) -> Result<Vec<AccountData>, StoreError> {
+        let mut found = all(db, user).await?;
+        if !found.iter().any(|data| data.room.is_none() && data.kind == PUSH_RULES) {
+            let content = push_rules::predefined_json(user_id);
+            found.insert(0, AccountData { room: None, kind: PUSH_RULES.to_owned(), content });
+        }
+        Ok(found)
+    }
+}
+
+async fn row(
+    db: &impl Read,
+    user: UserNumber,
+    room: Option<RoomNumber>,
+    kind: &str,
+) -> Result<Option<Placed<String>>, StoreError> {
+    match room {
+        None => db.get(ACCOUNT_DATA.at((user, kind))).await,
+        Some(room) => db.get(ROOM_ACCOUNT_DATA.at((user, room, kind))).await,
+    }
+}
+
+async fn all_global(db: &impl Read, user: UserNumber) -> Result<Vec<AccountData>, StoreError> {
+    let mut found: Vec<AccountData> = Vec::new();
+    loop {
+        let rows = match found.last() {
+            Some(last) => ACCOUNT_DATA.under(user).after((user, &last.kind)),
+            None => ACCOUNT_DATA.under(user),
+        };
+        let page = db.page(rows, PAGE).await?;
+        let is_last = page.len() < PAGE;
+        found.extend(page.into_iter().map(|((_, kind), row)| AccountData {
+            room: None,
+            kind,
+            content: row.value,
+        }));
+        if is_last {
+            return Ok(found);
+        }
+    }
+}
+
+async fn all_of_rooms(db: &impl Read, user: UserNumber) -> Result<Vec<AccountData>, StoreError> {
+    let mut found: Vec<AccountData> = Vec::new();
+    loop {
+        let rows = match found.last() {
+            Some(AccountData { room: Some(room), kind, .. }) => {
+                ROOM_ACCOUNT_DATA.under(user).after((user, *room, kind))
+            }
+            _ => ROOM_ACCOUNT_DATA.under(user),
+        };
+        let page = db.page(rows, PAGE).await?;
+        let is_last = page.len() < PAGE;
+        found.extend(page.into_iter().map(|((_, room, kind), row)| AccountData {
+            room: Some(room),
+            kind,
+            content: row.value,
+        }));
+        if is_last {
+            return Ok(found);
+        }
+    }
+}

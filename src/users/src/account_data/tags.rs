@@ -1,0 +1,55 @@
+//! Tags of a room: `m.tag` account data, client-server API, "Room Tagging". One tag changes in one commit, so two clients that
+//! tag the same room at once lose nothing.
+
+use database::{Read, RoomNumber, StoreError, Txn, UserNumber};
+use serde_json::{Map, Value};
+
+use crate::{account_data, users::Users};
+
+const KIND: &str = "m.tag";
+
+impl Users {
+    /// The tags of a room with what each says, such as `order`.
+    pub async fn tags(
+        &self,
+        db: &impl Read,
+        user: UserNumber,
+        room: RoomNumber,
+    ) -> Result<Map<String, Value>, StoreError> {
+        let content = account_data::get(db, user, Some(room), KIND).await?;
+        Ok(content.map(|content| tags_of(&content)).unwrap_or_default())
+    }
+
+    /// Sets a tag, or with `None` takes it away.
+    pub async fn set_tag(
+        &self,
+        user: UserNumber,
+        room: RoomNumber,
+        tag: &str,
+        info: Option<Value>,
+    ) -> Result<(), StoreError> {
+        let info = &info;
+        let body = move |txn: Txn| async move {
+            let mut tags = self.tags(&txn, user, room).await?;
+            match info {
+                Some(info) => tags.insert(tag.to_owned(), info.clone()),
+                None => tags.remove(tag),
+            };
+            let content = Value::from(Map::from_iter([("tags".to_owned(), tags.into())]));
+            account_data::put(&txn, user, Some(room), KIND, &content.to_string()).await
+        };
+        self.0.store.transact(body).await?;
+        Ok(())
+    }
+}
+
+/// Lenient: clients may have written anything there as plain account data.
+fn tags_of(content: &str) -> Map<String, Value> {
+    match serde_json::from_str(content) {
+        Ok(Value::Object(mut content)) => match content.remove("tags") {
+            Some(Value::Object(tags)) => tags,
+            _ => Map::new(),
+        },
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,52 @@
+//! The end of an account: client-server API, "Deactivating your account".
+
+use database::{Read, UserNumber, server_log, server_log::Concern};
+
+use crate::{
+    accounts::AccountStatus,
+    error::LoginError,
+    tables::{
+        ACCOUNT_DATA, ACCOUNT_DATA_LOG, ACCOUNTS, DEACTIVATION_JOBS, DeactivationJobRow,
+        FILTER_COUNTS, FILTERS, PROFILE_JOBS, PROFILES, ROOM_ACCOUNT_DATA,
+    },
+    users::Users,
+};
+
+impl Users {
+    /// Ends an account for good, in one commit: its password, devices, sessions, account data and filters are gone, and a job
+    /// is left so that it leaves all rooms. With `erase` its profile goes, too. Doing it again changes nothing.
+    pub async fn deactivate(&self, user: UserNumber, erase: bool) -> Result<(), LoginError> {
+        let users = self.clone();
+        self.finish(async move {
+            let users = &users;
+            let body = move |txn: database::Txn| async move {
+                let Some(mut account) = txn.get(ACCOUNTS.at(user)).await? else {
+                    return Err(LoginError::Refused);
+                };
+                account.status = AccountStatus::Deactivated;
+                account.password = None;
+                txn.put(ACCOUNTS.at(user), &account);
+                txn.clear(ACCOUNT_DATA.under(user));
+                txn.clear(ROOM_ACCOUNT_DATA.under(user));
+                txn.clear(ACCOUNT_DATA_LOG.under(user));
+                txn.clear(FILTERS.under(user));
+                txn.delete(FILTER_COUNTS.at(user));
+                txn.delete(PROFILE_JOBS.at(user));
+                if erase {
+                    txn.delete(PROFILES.at(user));
+                }
+                let revoked = users.end_devices(&txn, user, None).await?;
+                let slot = txn.slot();
+                txn.put_placed(DEACTIVATION_JOBS.at(user), &DeactivationJobRow { erase }, slot);
+                server_log::tell(&txn, slot, Concern::User(user));
+                Ok(revoked)
+            };
+            let (revoked, stamp) = users.0.store.transact(body).await?;
+            users.forget(&revoked, stamp);
+            users.0.ignored.remove(user, stamp);
+            users.left_a_job();
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,318 @@
+//! Interactive auth: client-server API, "User-Interactive Authentication API".
+//!
+//! A conversation is bound to one operation (what is asked, by whom, with which parameters), expires, and ends with its success:
+//! what was proven for one request opens no other. Conversations live in memory, so many at most; the oldest goes first.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use database::{Millis, StoreError, UserNumber};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    accounts::Password,
+    error::LoginError,
+    users::{Registration, Users},
+};
+
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+const CONVERSATIONS: usize = 10_000;
+const ID_LENGTH: usize = 24;
+
+/// One step of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Dummy,
+    RegistrationToken,
+    Password,
+}
+
+/// The sets of stages of which one has to be gone through.
+pub type Flows = &'static [&'static [Stage]];
+
+/// For what an account's owner does.
+pub const PASSWORD_FLOWS: Flows = &[&[Stage::Password]];
+const OPEN_REGISTRATION: Flows = &[&[Stage::Dummy]];
+const TOKEN_REGISTRATION: Flows = &[&[Stage::RegistrationToken]];
+
+/// What someone wants to do, with everything that decides what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation([u8; 32]);
+
+impl Operation {
+    /// `name` says which endpoint, `parameters` what the request asks of it: path and body without `auth`.
+    pub fn new(name: &str, caller: Option<UserNumber>, parameters: &[&str]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(caller.map_or(u64::MAX, |user| user.0).to_be_bytes());
+        for part in std::iter::once(&name).chain(parameters) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+}
+
+/// What a client offers for one stage.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    Dummy,
+    RegistrationToken(String),
+    /// `name` is a user name or user id; `None` means that of the caller.
+    Password { name: Option<String>, password: Option<Password> },
+    /// Asks where the conversation stands, as clients do after a web page.
+    Nothing,
+    /// A stage that this server does not have.
+    Unsupported,
+}
+
+/// The `auth` of a request.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// From an earlier challenge; without one the attempt stands for itself.
+    pub session: Option<String>,
+    pub proof: Proof,
+}
+
+/// Why the last attempt brought the conversation no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    WrongPassword,
+    WrongToken,
+    UnsupportedStage,
+    UnknownSession,
+}
+
+/// What the client has to do next.
+#[derive(Clone, Debug)]
+pub struct Challenge {
+    pub session: String,
+    pub flows: Flows,
+    pub completed: Vec<Stage>,
+    pub refused: Option<Refusal>,
+}
+
+/// Why an operation may not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum InteractiveError {
+    #[error("more authentication is needed")]
+    Challenge(Challenge),
+    #[error("this session was begun for another request")]
+    OtherOperation,
+    #[error("this is the password of another user")]
+    OtherUser,
+    #[error("too many passwords are being hashed")]
+    Busy,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The conversations under way.
+#[derive(Default)]
+pub(crate) struct Conversations(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    by_id: HashMap<String, Conversation>,
+    /// Oldest first; all live equally long. May name some that have ended.
+    by_age: VecDeque<(Millis, String)>,
+}
+
+#[derive(Clone)]
+struct Conversation {
+    operation: Operation,
+    completed: Vec<Stage>,
+    expires: Millis,
+}
+
+impl Users {
+    /// The flows of registration; `None` while it is closed.
+    pub fn registration_flows(&self) -> Option<Flows> {
+        match self.registration() {
+            Registration::Open => Some(OPEN_REGISTRATION),
+            Registration::Token(_) => Some(TOKEN_REGISTRATION),
+            Registration::Closed => None,
+        }
+    }
+
+    /// Whether a text is the operator's registration token.
+    pub fn is_registration_token(&self, text: &str) -> bool {
+        match self.registration() {
+            // Equal hashes in whatever time: nobody learns the token by the clock.
+            Registration::Token(token) => {
+                Sha256::digest(token.as_bytes()) == Sha256::digest(text.as_bytes())
+            }
+            Registration::Open | Registration::Closed => false,
+        }
+    }
+
+    /// Lets an operation go on once one of `flows` is complete. `caller` is whose password counts.
+    pub async fn authorize(
+        &self,
+        operation: Operation,
+        caller: Option<UserNumber>,
+        flows: Flows,
+        attempt: Option<Attempt>,
+    ) -> Result<(), InteractiveError> {
+        let Some(attempt) = attempt else {
+            return Err(self.challenge(operation, flows, Vec::new(), None));
+        };
+        let now = self.0.clock.now();
+        if let Some(id) = &attempt.session {
+            match self.0.conversations.find(id, now) {
+                None => {
+                    let refused = Some(Refusal::UnknownSession);
+                    return Err(self.challenge(operation, flows, Vec::new(), refused));
+                }
+                Some(known) if known.operation != operation => {
+                    return Err(InteractiveError::OtherOperation);
+                }
+                Some(_) => {}
+            }
+        }
+        match self.check(caller, attempt.proof).await? {
+            Ok(stage) => self.advance(operation, flows, attempt.session, stage),
+            Err(refused) => Err(self.refuse(operation, flows, attempt.session, refused)),
+        }
+    }
+
+    /// The stage that a proof completes, if any.
+    async fn check(
+        &self,
+        caller: Option<UserNumber>,
+        proof: Proof,
+    ) -> Result<Result<Option<Stage>, Refusal>, InteractiveError> {
+        Ok(match proof {
+            Proof::Nothing => Ok(None),
+            Proof::Unsupported => Err(Refusal::UnsupportedStage),
+            Proof::Dummy => Ok(Some(Stage::Dummy)),
+            Proof::RegistrationToken(token) if self.is_registration_token(&token) => {
+                Ok(Some(Stage::RegistrationToken))
+            }
+            Proof::RegistrationToken(_) => Err(Refusal::WrongToken),
+            Proof::Password { name, password: Some(password) } => {
+                self.check_password(caller, name, &password).await?
+            }
+            Proof::Password { password: None, .. } => Err(Refusal::WrongPassword),
+        })
+    }
+
+    async fn check_password(
+        &self,
+        caller: Option<UserNumber>,
+        name: Option<String>,
+        password: &Password,
+    ) -> Result<Result<Option<Stage>, Refusal>, InteractiveError> {
+        let Some(caller) = caller else { return Ok(Err(Refusal::UnsupportedStage)) };
+        let user_id = match name {
+            Some(name) => self.login_name(&name),
+            None => self.user_id(&self.snapshot().await?, caller).await?,
+        };
+        match self.prove(user_id.as_deref(), password).await {
+            Ok(proven) if proven.user == caller => Ok(Ok(Some(Stage::Password))),
+            Ok(_) => Err(InteractiveError::OtherUser),
+            Err(LoginError::Refused | LoginError::DeviceId) => Ok(Err(Refusal::WrongPassword)),
+            Err(LoginError::Busy) => Err(InteractiveError::Busy),
+            Err(LoginError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Adds a completed stage; the conversation ends if that was the last.
+    fn advance(
+        &self,
+        operation: Operation,
+        flows: Flows,
+        session: Option<String>,
+        stage: Option<Stage>,
+    ) -> Result<(), InteractiveError> {
+        let Some(id) = session else {
+            let completed: Vec<Stage> = stage.into_iter().collect();
+            return if is_complete(flows, &completed) {
+                Ok(())
+            } else {
+                Err(self.challenge(operation, flows, completed, None))
+            };
+        };
+        let mut open = self.0.conversations.lock();
+        // It may have ended while a password was being checked: then it opens nothing any more.
+        let Some(known) = open.by_id.get_mut(&id) else {
+            drop(open);
+            let refused = Some(Refusal::UnknownSession);
+            return Err(self.challenge(operation, flows, Vec::new(), refused));
+        };
+        known.completed.extend(stage.filter(|stage| !known.completed.contains(stage)));
+        if is_complete(flows, &known.completed) {
+            open.by_id.remove(&id);
+            return Ok(());
+        }
+        let completed = known.completed.clone();
+        Err(InteractiveError::Challenge(Challenge { session: id, flows, completed, refused: None }))
+    }
+
+    /// The same challenge once more, with what was wrong.
+    fn refuse(
+        &self,
+        operation: Operation,
+        flows: Flows,
+        session: Option<String>,
+        refused: Refusal,
+    ) -> InteractiveError {
+        let refused = Some(refused);
+        let known = session.and_then(|id| {
+            let known = self.0.conversations.find(&id, self.0.clock.now())?;
+            Some((id, known.completed))
+        });
+        match known {
+            Some((session, completed)) => {
+                InteractiveError::Challenge(Challenge { session, flows, completed, refused })
+            }
+            None => self.challenge(operation, flows, Vec::new(), refused),
+        }
+    }
+
+    /// Begins a conversation.
+    fn challenge(
+        &self,
+        operation: Operation,
+        flows: Flows,
+        completed: Vec<Stage>,
+        refused: Option<Refusal>,
+    ) -> InteractiveError {
+        let session = self.0.random.token(ID_LENGTH);
+        let now = self.0.clock.now();
+        let conversation =
+            Conversation { operation, completed: completed.clone(), expires: now.plus(LIFETIME) };
+        self.0.conversations.begin(session.clone(), conversation, now);
+        InteractiveError::Challenge(Challenge { session, flows, completed, refused })
+    }
+}
+
+impl Conversations {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, id: &str, now: Millis) -> Option<Conversation> {
+        let open = self.lock();
+        open.by_id.get(id).filter(|known| known.expires > now).cloned()
+    }
+
+    fn begin(&self, id: String, conversation: Conversation, now: Millis) {
+        let mut open = self.lock();
+        while let Some((expires, _)) = open.by_age.front()
+            && (*expires <= now || open.by_age.len() >= CONVERSATIONS)
+        {
+            if let Some((_, oldest)) = open.by_age.pop_front() {
+                open.by_id.remove(&oldest);
+            }
+        }
+        open.by_age.push_back((conversation.expires, id.clone()));
+        open.by_id.insert(id, conversation);
+    }
+}
+
+fn is_complete(flows: Flows, completed: &[Stage]) -> bool {
+    flows.iter().any(|flow| flow.iter().all(|stage| completed.contains(stage)))
+}

@@ -1,0 +1,152 @@
+//! What users say of themselves: client-server API, "Profiles".
+//!
+//! A change of name or avatar must reach the member events of the user's rooms: it leaves a job in its commit, which `rooms`
+//! follows.
+
+use database::{Read, StoreError, Txn, UserNumber, server_log, server_log::Concern};
+
+pub use crate::tables::ProfileRow as Profile;
+use crate::{
+    error::ProfileError,
+    jobs,
+    tables::{AccountStatus, PROFILES},
+    users::Users,
+};
+
+/// As Synapse has it, so that names that move between servers fit.
+pub(crate) const NAME_CHARACTERS: usize = 256;
+pub(crate) const AVATAR_BYTES: usize = 1000;
+/// The spec's bound on a whole profile.
+pub(crate) const PROFILE_BYTES: usize = 64 * 1024;
+
+/// A change of one field. `None` deletes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProfileChange {
+    DisplayName(Option<String>),
+    AvatarUrl(Option<String>),
+    /// Any other field, as JSON.
+    Field { name: String, json: Option<String> },
+}
+
+/// Which rooms learn of a new name or avatar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Propagation {
+    #[default]
+    AllRooms,
+    /// Only rooms that show the old one.
+    UnchangedRooms,
+    NoRooms,
+}
+
+impl Users {
+    /// The profile of a user; empty for one who never said anything, and for users of other servers.
+    pub async fn profile(&self, db: &impl Read, user: UserNumber) -> Result<Profile, StoreError> {
+        Ok(db.get(PROFILES.at(user)).await?.unwrap_or_default())
+    }
+
+    /// Changes one field of a profile.
+    pub async fn change_profile(
+        &self,
+        user: UserNumber,
+        change: ProfileChange,
+        propagation: Propagation,
+    ) -> Result<(), ProfileError> {
+        check(&change)?;
+        let users = self.clone();
+        self.finish(async move {
+            let (all, change) = (&users, &change);
+            let body = move |txn: Txn| async move {
+                let account = all.account(&txn, user).await?;
+                if account.is_none_or(|account| account.status != AccountStatus::Active) {
+                    return Err(ProfileError::UnknownUser);
+                }
+                change_in(&txn, user, change, propagation).await
+            };
+            let (left_a_job, _) = users.0.store.transact(body).await?;
+            if left_a_job {
+                users.left_a_job();
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Profile {
+    /// A field as JSON text.
+    pub fn field(&self, name: &str) -> Option<String> {
+        match name {
+            "displayname" => self.displayname.as_deref().map(json_text),
+            "avatar_url" => self.avatar_url.as_deref().map(json_text),
+            other => self.fields.get(other).cloned(),
+        }
+    }
+
+    /// All fields, as one JSON object.
+    pub fn to_json(&self) -> String {
+        let own = self.fields.iter().map(|(name, json)| (name.as_str(), json.clone()));
+        let named = ["avatar_url", "displayname"]
+            .into_iter()
+            .filter_map(|name| Some((name, self.field(name)?)));
+        let fields: Vec<String> =
+            named.chain(own).map(|(name, json)| format!("{}:{json}", json_text(name))).collect();
+        format!("{{{}}}", fields.join(","))
+    }
+
+    fn set(&mut self, change: &ProfileChange) {
+        match change {
+            ProfileChange::DisplayName(name) => self.displayname.clone_from(name),
+            ProfileChange::AvatarUrl(url) => self.avatar_url.clone_from(url),
+            ProfileChange::Field { name, json: Some(json) } => {
+                self.fields.insert(name.clone(), json.clone());
+            }
+            ProfileChange::Field { name, json: None } => {
+                self.fields.remove(name);
+            }
+        }
+    }
+}
+
+/// Says whether a job was left.
+async fn change_in(
+    txn: &Txn,
+    user: UserNumber,
+    change: &ProfileChange,
+    propagation: Propagation,
+) -> Result<bool, ProfileError> {
+    let before = txn.get(PROFILES.at(user)).await?.unwrap_or_default();
+    let mut after = before.clone();
+    after.set(change);
+    if after == before {
+        return Ok(false);
+    }
+    if after.to_json().len() >= PROFILE_BYTES {
+        return Err(ProfileError::TooLarge);
+    }
+    txn.put(PROFILES.at(user), &after);
+    let slot = txn.slot();
+    server_log::tell(txn, slot, Concern::User(user));
+    let is_shown = !matches!(change, ProfileChange::Field { .. });
+    if !is_shown || propagation == Propagation::NoRooms {
+        return Ok(false);
+    }
+    let only_unchanged = propagation == Propagation::UnchangedRooms;
+    jobs::leave_profile_job(txn, user, &before, only_unchanged, slot).await?;
+    Ok(true)
+}
+
+fn check(change: &ProfileChange) -> Result<(), ProfileError> {
+    match change {
+        ProfileChange::DisplayName(Some(name)) if name.chars().count() > NAME_CHARACTERS => {
+            Err(ProfileError::NameTooLong)
+        }
+        ProfileChange::AvatarUrl(Some(url)) if url.len() > AVATAR_BYTES => {
+            Err(ProfileError::AvatarTooLong)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

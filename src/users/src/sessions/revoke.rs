@@ -1,0 +1,154 @@
+//! The end of sessions: logout, and whatever else ends a device. Devices end with their sessions, in one commit.
+
+use database::{Read, Stamp, StoreError, Txn, UserNumber};
+
+use crate::{
+    sessions::Authenticated,
+    tables::{ACCESS_TOKENS, REFRESH_TOKENS, SESSIONS, TokenHash, TokenPair},
+    users::Users,
+};
+
+/// How many sessions are read at once.
+const PAGE: usize = 256;
+
+/// Access tokens that a commit ends, to be forgotten once it is visible.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Revoked(Vec<TokenHash>);
+
+impl Revoked {
+    /// Ends the session of a device, if it has one. The device itself stays.
+    pub(crate) async fn session(
+        txn: &Txn,
+        user: UserNumber,
+        device: &str,
+    ) -> Result<Self, StoreError> {
+        let mut revoked = Self::default();
+        if let Some(session) = txn.get(SESSIONS.at((user, device))).await? {
+            txn.delete(SESSIONS.at((user, device)));
+            revoked.pair(txn, session.current);
+            if let Some(next) = session.next {
+                revoked.pair(txn, next);
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// Ends one pair of tokens.
+    pub(crate) fn pair(&mut self, txn: &Txn, pair: TokenPair) {
+        txn.delete(ACCESS_TOKENS.at(&pair.access));
+        if let Some(refresh) = &pair.refresh {
+            txn.delete(REFRESH_TOKENS.at(refresh));
+        }
+        self.0.push(pair.access);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+}
+
+impl Users {
+    /// Forgets the tokens that the commit of `stamp` ended.
+    pub(crate) fn forget(&self, revoked: &Revoked, stamp: Stamp) {
+        for hash in &revoked.0 {
+            self.0.tokens.remove(hash, stamp);
+        }
+    }
+
+    /// Ends all devices of a user, or all but one, with their sessions.
+    pub(crate) async fn end_devices(
+        &self,
+        txn: &Txn,
+        user: UserNumber,
+        but: Option<&str>,
+    ) -> Result<Revoked, StoreError> {
+        let mut revoked = Revoked::default();
+        let mut last: Option<String> = None;
+        loop {
+            let rows = match &last {
+                Some(last) => SESSIONS.under(user).after((user, last)),
+                None => SESSIONS.under(user),
+            };
+            let page = txn.page(rows, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            for ((_, device), _) in page {
+                if but != Some(&device) {
+                    revoked.add(Revoked::session(txn, user, &device).await?);
+                }
+                last = Some(device);
+            }
+            if is_last {
+                break;
+            }
+        }
+        match but {
+            None => devices::delete_all(txn, user),
+            Some(keep) => {
+                for entry in devices::list(txn, user).await? {
+                    if entry.id != keep {
+                        devices::delete(txn, user, &entry.id);
+                    }
+                }
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// `POST /logout`: ends the caller's device.
+    pub async fn logout(&self, caller: &Authenticated) -> Result<(), StoreError> {
+        let device = caller.device_id.as_str().to_owned();
+        self.delete_devices(caller.number, vec![device]).await
+    }
+
+    /// `POST /logout/all`: ends all devices of a user.
+    pub async fn logout_all(&self, user: UserNumber) -> Result<(), StoreError> {
+        let users = self.clone();
+        self.finish(async move {
+            let all = &users;
+            let body = move |txn: Txn| async move { all.end_devices(&txn, user, None).await };
+            let (revoked, stamp) = users.0.store.transact(body).await?;
+            users.forget(&revoked, stamp);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends devices with their sessions, in one commit. Those that do not exist are ended already.
+    pub async fn delete_devices(
+        &self,
+        user: UserNumber,
+        ids: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let users = self.clone();
+        self.finish(async move {
+            let ids = &ids;
+            let body = move |txn: Txn| async move {
+                let mut revoked = Revoked::default();
+                for id in ids {
+                    revoked.add(Revoked::session(&txn, user, id).await?);
+                    devices::delete(&txn, user, id);
+                }
+                Ok::<_, StoreError>(revoked)
+            };
+            let (revoked, stamp) = users.0.store.transact(body).await?;
+            users.forget(&revoked, stamp);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a device another name. Says whether there is such a device.
+    pub async fn rename_device(
+        &self,
+        user: UserNumber,
+        id: &str,
+        display_name: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let name = &display_name.map(super::start::short_device_name);
+        let body = move |txn: Txn| async move {
+            devices::rename(&txn, user, id, name.as_deref()).await
+        };
+        Ok(self.0.store.transact(body).await?.0)
+    }
+}
