@@ -1,0 +1,225 @@
+//! Rate limits: token buckets per class of request, of a user or else of a client address.
+//!
+//! A bucket is one number (the generic cell rate algorithm): the time at which it will be full again. A full bucket is the same as
+//! none, so those are what is forgotten first; memory is bounded at about [`MOST_BUCKETS`] x 48 bytes.
+
+use std::{
+    collections::HashMap,
+    hash::BuildHasher,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use database::UserNumber;
+use serde::Deserialize;
+
+const SHARDS: usize = 16;
+const MOST_BUCKETS: usize = 128 * 1024;
+
+/// What a request does, as far as rate limits tell requests apart. Every request is `General` besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    General,
+    Login,
+    Registration,
+    /// Sends an event or changes state.
+    Message,
+    /// Creates, joins, knocks on or invites to a room.
+    Join,
+}
+
+/// The settings, `[rate_limits]` in the configuration file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimits {
+    pub enabled: bool,
+    pub general: Rate,
+    pub login: Rate,
+    pub registration: Rate,
+    pub message: Rate,
+    pub join: Rate,
+}
+
+/// `burst` requests at once, and `per_second` more with every second.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    pub per_second: f64,
+    pub burst: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            general: Rate {
+                per_second: 50.0,
+                burst: 500,
+            },
+            login: Rate {
+                per_second: 0.5,
+                burst: 20,
+            },
+            registration: Rate {
+                per_second: 0.2,
+                burst: 10,
+            },
+            message: Rate {
+                per_second: 10.0,
+                burst: 100,
+            },
+            join: Rate {
+                per_second: 2.0,
+                burst: 50,
+            },
+        }
+    }
+}
+
+/// Who is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Payer {
+    User(UserNumber),
+    Address(IpAddr),
+}
+
+pub(crate) struct Limiter {
+    rates: [Interval; 5],
+    shards: [Shard; SHARDS],
+    hasher: std::hash::RandomState,
+}
+
+/// When each bucket is full again. The lock protects nothing else.
+type Shard = Mutex<HashMap<(Class, Payer), Duration>>;
+
+/// A rate as times: what one request costs, and how much may be owed.
+#[derive(Clone, Copy)]
+struct Interval {
+    cost: Duration,
+    credit: Duration,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: &RateLimits) -> Self {
+        let rates = [
+            limits.general,
+            limits.login,
+            limits.registration,
+            limits.message,
+            limits.join,
+        ];
+        Self {
+            rates: rates.map(Interval::of),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: std::hash::RandomState::new(),
+        }
+    }
+
+    /// Takes one token, or says how long to wait for it.
+    pub(crate) fn charge(&self, class: Class, payer: Payer, now: Duration) -> Result<(), Duration> {
+        let interval = self.rates[class as usize];
+        let key = (class, payer);
+        let mut buckets = self
+            .shard(&key)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let full_at = buckets.get(&key).copied().unwrap_or(now).max(now);
+        let owed = full_at.saturating_sub(now) + interval.cost;
+        if owed > interval.credit {
+            return Err(owed.saturating_sub(interval.credit));
+        }
+        if buckets.len() >= MOST_BUCKETS / SHARDS && !buckets.contains_key(&key) {
+            forget(&mut buckets, now);
+        }
+        buckets.insert(key, now + owed);
+        Ok(())
+    }
+
+    fn shard(&self, key: &(Class, Payer)) -> &Shard {
+        let hash = self.hasher.hash_one(key).to_le_bytes();
+        &self.shards[usize::from(hash[0]) % SHARDS]
+    }
+}
+
+impl Interval {
+    fn of(rate: Rate) -> Self {
+        let per_second = rate.per_second.max(f64::from(f32::MIN_POSITIVE));
+        let cost = Duration::try_from_secs_f64(1.0 / per_second).unwrap_or(Duration::MAX / 1024);
+        let cost = cost.min(Duration::from_hours(24));
+        Self {
+            cost,
+            credit: cost.saturating_mul(rate.burst.max(1)),
+        }
+    }
+}
+
+/// Makes room: all full buckets, and where that is not a quarter, the fullest ones.
+fn forget(buckets: &mut HashMap<(Class, Payer), Duration>, now: Duration) {
+    buckets.retain(|_, full_at| *full_at > now);
+    let keep = MOST_BUCKETS / SHARDS * 3 / 4;
+    if buckets.len() > keep {
+        let mut times: Vec<_> = buckets.values().copied().collect();
+        let surplus = times.len() - keep;
+        let (_, threshold, _) = times.select_nth_unstable(surplus);
+        let threshold = *threshold;
+        buckets.retain(|_, full_at| *full_at > threshold);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter() -> Limiter {
+        let rate = Rate {
+            per_second: 2.0,
+            burst: 3,
+        };
+        Limiter::new(&RateLimits {
+            login: rate,
+            ..RateLimits::default()
+        })
+    }
+
+    fn address(last: u16) -> Payer {
+        Payer::Address(std::net::Ipv6Addr::new(0, 0, 0, last, 0, 0, 0, 0).into())
+    }
+
+    #[test]
+    fn a_burst_passes_and_the_next_request_is_told_how_long_to_wait() {
+        let limiter = limiter();
+        let now = Duration::from_secs(100);
+        for _ in 0..3 {
+            assert_eq!(limiter.charge(Class::Login, address(1), now), Ok(()));
+        }
+        assert_eq!(
+            limiter.charge(Class::Login, address(1), now),
+            Err(Duration::from_millis(500))
+        );
+        let later = now + Duration::from_millis(500);
+        assert_eq!(limiter.charge(Class::Login, address(1), later), Ok(()));
+    }
+
+    #[test]
+    fn payers_and_classes_are_counted_apart() {
+        let limiter = limiter();
+        let now = Duration::from_secs(100);
+        for _ in 0..3 {
+            assert_eq!(limiter.charge(Class::Login, address(1), now), Ok(()));
+        }
+        assert_eq!(limiter.charge(Class::Login, address(2), now), Ok(()));
+        assert_eq!(limiter.charge(Class::General, address(1), now), Ok(()));
+    }
+
+    #[test]
+    fn many_payers_do_not_grow_the_buckets_without_bound() {
+        let mut buckets = HashMap::new();
+        for number in 0..u64::try_from(MOST_BUCKETS / SHARDS).expect("small") {
+            let payer = Payer::User(UserNumber(number));
+            buckets.insert((Class::General, payer), Duration::from_secs(10 + number));
+        }
+        forget(&mut buckets, Duration::ZERO);
+        assert!(buckets.len() <= MOST_BUCKETS / SHARDS * 3 / 4);
+    }
+}
