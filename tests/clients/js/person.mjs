@@ -1,0 +1,138 @@
+// A user's device, on matrix-js-sdk, whose connection can be cut.
+
+import { ClientEvent, createClient, EventTimeline, RoomEvent, RoomMemberEvent } from "matrix-js-sdk";
+
+const HOMESERVER = process.env.HOMESERVER;
+const PASSWORD = "correct horse battery staple";
+const LIMIT_MS = 60_000;
+
+export class Person {
+    static async register(name) {
+        const answer = await createClient({ baseUrl: HOMESERVER }).registerRequest({
+            username: name,
+            password: PASSWORD,
+            auth: { type: "m.login.dummy" },
+        });
+        return new Person(name, answer);
+    }
+
+    static async login(name) {
+        const answer = await createClient({ baseUrl: HOMESERVER }).loginRequest({
+            type: "m.login.password",
+            identifier: { type: "m.id.user", user: name },
+            password: PASSWORD,
+        });
+        return new Person(name, answer);
+    }
+
+    constructor(name, { user_id, access_token, device_id }) {
+        this.name = name;
+        this.id = user_id;
+        this.connection = new AbortController();
+        this.isOnline = true;
+        this.client = createClient({
+            baseUrl: HOMESERVER,
+            userId: user_id,
+            accessToken: access_token,
+            deviceId: device_id,
+            timelineSupport: true,
+            fetchFn: (url, options) => this.#fetch(url, options),
+        });
+    }
+
+    // Begins to sync, and waits for the first answer.
+    async start(options = {}) {
+        await this.client.startClient({ initialSyncLimit: 100, lazyLoadMembers: true, ...options });
+        await this.until("the first sync", () => this.client.isInitialSyncComplete());
+    }
+
+    stop() {
+        this.client.stopClient();
+    }
+
+    goOffline() {
+        this.isOnline = false;
+        this.connection.abort();
+        this.connection = new AbortController();
+    }
+
+    goOnline() {
+        this.isOnline = true;
+        this.client.retryImmediately();
+    }
+
+    // Looks again at all that the client tells, until it holds.
+    until(what, holds) {
+        const { client } = this;
+        const happenings = [
+            ClientEvent.Sync,
+            ClientEvent.Room,
+            ClientEvent.AccountData,
+            RoomEvent.Timeline,
+            RoomEvent.MyMembership,
+            RoomEvent.Receipt,
+            RoomEvent.UnreadNotifications,
+            RoomMemberEvent.Membership,
+            RoomMemberEvent.Typing,
+        ];
+        return new Promise((resolve, reject) => {
+            const finish = (settle, value) => {
+                clearTimeout(timer);
+                happenings.forEach((happening) => client.off(happening, look));
+                settle(value);
+            };
+            const look = () => {
+                try {
+                    if (holds()) finish(resolve);
+                } catch (error) {
+                    finish(reject, error);
+                }
+            };
+            const timer = setTimeout(() => {
+                finish(reject, new Error(`${this.name} waited in vain for ${what}`));
+            }, LIMIT_MS);
+            happenings.forEach((happening) => client.on(happening, look));
+            look();
+        });
+    }
+
+    membership(room) {
+        return this.client.getRoom(room)?.getMyMembership();
+    }
+
+    // The texts of a room's messages, as far as the client has them, oldest first. Its own are there when they were sent.
+    messages(room) {
+        const events = this.client.getRoom(room)?.getLiveTimeline().getEvents() ?? [];
+        return events
+            .filter((event) => event.getType() === "m.room.message" && !event.isSending())
+            .map((event) => event.getContent().body);
+    }
+
+    eventIds(room) {
+        return this.client.getRoom(room).getLiveTimeline().getEvents().map((event) => event.getId());
+    }
+
+    async seesLast(room, body) {
+        await this.until(`"${body}"`, () => this.messages(room).at(-1) === body);
+    }
+
+    async say(room, body) {
+        return (await this.client.sendTextMessage(room, body)).event_id;
+    }
+
+    // Pages back to the room's beginning.
+    async readAll(room) {
+        const timeline = this.client.getRoom(room).getLiveTimeline();
+        while (timeline.getPaginationToken(EventTimeline.BACKWARDS) !== null) {
+            await this.client.scrollback(this.client.getRoom(room), 30);
+        }
+    }
+
+    #fetch(url, options = {}) {
+        if (!this.isOnline) {
+            return Promise.reject(new TypeError("fetch failed: this person is offline"));
+        }
+        const signals = [this.connection.signal, options.signal].filter(Boolean);
+        return fetch(url, { ...options, signal: AbortSignal.any(signals) });
+    }
+}
