@@ -250,6 +250,13 @@ impl Watcher {
             .collect()
     }
 
+    /// Looked for from the newest, where it is likely to be.
+    pub(crate) fn has_seen(&self, room: &str, id: &str) -> bool {
+        self.seen
+            .get(room)
+            .is_some_and(|seen| seen.iter().rev().any(|event| event.id == id))
+    }
+
     /// What lies between the last event seen and a limited timeline.
     async fn gap(&self, room: &str, prev_batch: &str) -> Vec<Event> {
         let last = self.seen.get(room).and_then(|seen| seen.last());
@@ -272,6 +279,26 @@ impl Watcher {
         found.reverse();
         found
     }
+}
+
+/// Shows only where two long timelines part.
+#[track_caller]
+pub(crate) fn assert_same(seen: &[Event], timeline: &[Event]) {
+    let parting = seen
+        .iter()
+        .zip(timeline)
+        .position(|(seen, event)| seen != event);
+    if let Some(place) = parting {
+        let around = |events: &[Event]| events[place..].iter().take(3).cloned().collect::<Vec<_>>();
+        let (seen, timeline) = (around(seen), around(timeline));
+        panic!("from place {place} on seen as {seen:?}, in the timeline as {timeline:?}");
+    }
+    let (seen_last, last) = (seen.last(), timeline.last());
+    assert_eq!(
+        seen.len(),
+        timeline.len(),
+        "ends with {seen_last:?} instead of {last:?}"
+    );
 }
 
 pub(crate) async fn ask_to_register(http: &Http, name: &str) -> Result<Answer, Unanswered> {

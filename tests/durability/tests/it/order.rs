@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinSet;
 
 use crate::chance::count_from;
-use crate::client::{Client, Watcher};
+use crate::client::{Client, Watcher, assert_same};
 use crate::server::{Home, Server};
 
 const SENDERS: usize = 16;
@@ -18,26 +18,25 @@ async fn a_sync_after_a_200_has_the_event_and_all_see_one_order() {
     let home = Home::new();
     let server = home.start().await;
     let (room, members) = a_room_of(&server, SENDERS).await;
+    let mut watchers = Vec::new();
+    for member in &members {
+        watchers.push(Watcher::begin(member.clone()).await);
+    }
     let mut tasks = JoinSet::new();
-    for (number, member) in members.iter().enumerate() {
-        let mut watcher = Watcher::begin(member.clone()).await;
-        let (member, room, sends) = (member.clone(), room.clone(), Arc::clone(&sends));
+    for (number, mut watcher) in watchers.into_iter().enumerate() {
+        let (member, room, sends) = (members[number].clone(), room.clone(), Arc::clone(&sends));
         tasks.spawn(async move {
             for count in 0.. {
-                if sends
-                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-                    .is_err()
-                {
+                if !take_one(&sends) {
                     break;
                 }
                 let id = member.send(&room, &format!("{number}-{count}")).await;
                 watcher.watch(0).await.expect("the server runs");
-                let has_it = watcher
-                    .messages(&room)
-                    .iter()
-                    .rev()
-                    .any(|event| event.id == id);
-                assert!(has_it, "{id} was acknowledged and is not in the next /sync");
+                let is_there = watcher.has_seen(&room, &id);
+                assert!(
+                    is_there,
+                    "{id} was acknowledged and is not in the next /sync"
+                );
             }
             watcher
         });
@@ -51,7 +50,7 @@ async fn a_sync_after_a_200_has_the_event_and_all_see_one_order() {
 
     for watcher in &mut watchers {
         watcher.catch_up().await;
-        assert_eq!(watcher.messages(&room), timeline);
+        assert_same(&watcher.messages(&room), &timeline);
     }
     server.stop().await;
 }
@@ -88,9 +87,17 @@ async fn those_who_wait_see_the_order_of_messages() {
     let timeline = members[0].messages(&room).await;
 
     for seen in tasks.join_all().await {
-        assert_eq!(seen, timeline);
+        assert_same(&seen, &timeline);
     }
     server.stop().await;
+}
+
+/// Whether there was one left.
+fn take_one(left: &AtomicUsize) -> bool {
+    let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        left.checked_sub(1)
+    });
+    taken.is_ok()
 }
 
 async fn a_room_of(server: &Server, count: usize) -> (String, Vec<Client>) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::load::{Made, Report, Sent, room_named};
 use super::{People, Round};
-use crate::client::{Client, Event, ask_to_register, escaped, text};
+use crate::client::{Client, Event, ask_to_register, assert_same, escaped, text};
 use crate::server::Server;
 
 /// State that a whole room of [`room_named`] has, besides its members.
@@ -45,11 +45,8 @@ pub(super) async fn events(people: &People, round: &mut Round, report: &Report) 
                 .count();
             assert_eq!(count, 1, "{} after its repetition", sent.body);
         }
-        assert_eq!(
-            round.watcher.messages(room),
-            timeline,
-            "one client's syncs, and /messages"
-        );
+        // One client's syncs, and `/messages`.
+        assert_same(&round.watcher.messages(room), &timeline);
     }
 }
 
