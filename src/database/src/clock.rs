@@ -46,13 +46,23 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-#[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the machine's clock is read"
+)]
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the machine's clock is read"
+    )]
     fn now(&self) -> Millis {
-        Millis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, whole_millis))
+        Millis(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, whole_millis),
+        )
     }
 
     fn monotonic(&self) -> Duration {
@@ -70,7 +80,10 @@ pub struct MockClock {
 
 impl MockClock {
     pub const fn new(now: Millis) -> Self {
-        Self { now: AtomicU64::new(now.0), monotonic: AtomicU64::new(0) }
+        Self {
+            now: AtomicU64::new(now.0),
+            monotonic: AtomicU64::new(0),
+        }
     }
 
     /// Sets the wall clock only, as an administrator or NTP would.

@@ -206,12 +206,8 @@ pub trait View: Send + Sync {
     fn stamp(&self) -> Stamp;
 
     /// Hands the value to `found` if it can be had without a disk.
-    fn get_now(
-        &self,
-        table: &'static str,
-        key: &[u8],
-        found: &mut dyn FnMut(&[u8]),
-    ) -> Result<Now>;
+    fn get_now(&self, table: &'static str, key: &[u8], found: &mut dyn FnMut(&[u8]))
+    -> Result<Now>;
 
     /// Values in the order of `keys`.
     fn get<'a>(

@@ -6,8 +6,10 @@
 mod clock;
 pub mod engine;
 mod error;
+pub mod follow;
 mod key;
 pub mod memory;
+pub mod migrate;
 mod numbers;
 mod random;
 mod read;
@@ -15,6 +17,8 @@ pub mod recent;
 pub mod server_log;
 mod stamp;
 mod store;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 mod table;
 mod txn;
 mod value;
@@ -37,42 +41,10 @@ pub use self::{
 
 /// The tables that this crate writes.
 pub fn tables() -> Vec<TableInfo> {
-    vec![NUMBER_BLOCKS.info(), server_log::SERVER_LOG.info()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    static T: Table<(RoomNumber, String, u64), Placed<u64>> = Table::new("t");
-    static L: Table<(RoomNumber, Position), String> = Table::new("l");
-    static N: Table<String, UserNumber> = Table::new("n");
-    static R: Table<UserNumber, String> = Table::new("r");
-
-    #[tokio::test]
-    async fn smoke() {
-        let store = Store::memory();
-        let names = Interner::new(&store, &N, &R, "users");
-        let names = &names;
-        let key = "a".to_owned();
-        let key = &key;
-        let room = RoomNumber(7);
-        let (user, stamp) = store
-            .transact::<_, StoreError, _>(|txn| async move {
-                let slot = txn.slot();
-                txn.put_placed(T.at((room, key, 1)), &5, slot);
-                txn.append(L.end(room), slot, &"x".to_owned());
-                server_log::tell(&txn, slot, server_log::Concern::Room(room));
-                names.intern(&txn, "@a:b").await
-            })
-            .await
-            .expect("commit");
-        let db = store.snapshot().await.expect("snapshot");
-        assert_eq!(db.page(T.under(room), 10).await.expect("page").len(), 1);
-        assert_eq!(db.page(T.under((room, "a")), 10).await.expect("page").len(), 1);
-        assert_eq!(db.page(T.under((room, key)), 10).await.expect("page").len(), 1);
-        assert_eq!(db.page(L.under(room).after((room, Position(stamp, 0))), 10).await, Ok(vec![]));
-        assert_eq!(names.text(&db, user).await.expect("text").as_deref(), Some("@a:b"));
-        assert_eq!(db.page(server_log::SERVER_LOG.all(), 9).await.expect("page").len(), 1);
-    }
+    vec![
+        NUMBER_BLOCKS.info(),
+        server_log::SERVER_LOG.info(),
+        follow::CURSORS.info(),
+        migrate::MIGRATIONS.info(),
+    ]
 }

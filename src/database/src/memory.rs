@@ -74,11 +74,15 @@ impl Memory {
             published: watch::Sender::new(Stamp::START),
             readers: Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     pub fn faults(&self) -> Faults {
-        Faults { inner: self.inner.clone() }
+        Faults {
+            inner: self.inner.clone(),
+        }
     }
 }
 
@@ -119,7 +123,10 @@ impl Inner {
             return Err(StoreError::Conflict);
         }
         let stamp = state.stamp.next();
-        let oldest = lock(&self.readers).keys().next().map_or(stamp, |oldest| *oldest);
+        let oldest = lock(&self.readers)
+            .keys()
+            .next()
+            .map_or(stamp, |oldest| *oldest);
         for span in &commit.clears {
             state.clear(span, stamp, oldest);
         }
@@ -151,7 +158,10 @@ impl State {
 
 /// Adds a version and drops those that no reader can reach.
 fn set(versions: &mut Versions, stamp: Stamp, value: Value, oldest: Stamp) {
-    let reachable = versions.iter().rposition(|(at, _)| *at <= oldest).unwrap_or(0);
+    let reachable = versions
+        .iter()
+        .rposition(|(at, _)| *at <= oldest)
+        .unwrap_or(0);
     versions.drain(..reachable);
     match versions.last_mut().filter(|(at, _)| *at == stamp) {
         Some(last) => last.1 = value,
@@ -160,15 +170,27 @@ fn set(versions: &mut Versions, stamp: Stamp, value: Value, oldest: Stamp) {
 }
 
 fn as_of(versions: &Versions, stamp: Stamp) -> Option<&Arc<[u8]>> {
-    versions.iter().rev().find(|(at, _)| *at <= stamp)?.1.as_ref()
+    versions
+        .iter()
+        .rev()
+        .find(|(at, _)| *at <= stamp)?
+        .1
+        .as_ref()
 }
 
 impl Engine for Memory {
     fn snapshot(&self) -> Arc<dyn View> {
-        let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .inner
+            .state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let stamp = state.stamp;
         *lock(&self.inner.readers).entry(stamp).or_default() += 1;
-        Arc::new(MemoryView { stamp, inner: self.inner.clone() })
+        Arc::new(MemoryView {
+            stamp,
+            inner: self.inner.clone(),
+        })
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Stamp>> {
@@ -201,14 +223,12 @@ impl MemoryView {
         *self.inner.cold.borrow()
     }
 
-    fn visit(
-        &self,
-        span: &Span,
-        order: Order,
-        limit: usize,
-        row: &mut dyn FnMut(&[u8], &[u8]),
-    ) {
-        let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
+    fn visit(&self, span: &Span, order: Order, limit: usize, row: &mut dyn FnMut(&[u8], &[u8])) {
+        let state = self
+            .inner
+            .state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(rows) = state.tables.get(span.table).filter(|_| !span.is_empty()) else {
             return;
         };
@@ -222,7 +242,11 @@ impl MemoryView {
     }
 
     fn value(&self, table: &str, key: &[u8]) -> Option<Arc<[u8]>> {
-        let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .inner
+            .state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         as_of(state.tables.get(table)?.get(key)?, self.stamp).cloned()
     }
 }
@@ -241,7 +265,9 @@ impl View for MemoryView {
         if self.is_cold() {
             return Ok(Now::Cold);
         }
-        let Some(value) = self.value(table, key) else { return Ok(Now::Absent) };
+        let Some(value) = self.value(table, key) else {
+            return Ok(Now::Absent);
+        };
         found(&value);
         Ok(Now::Found)
     }
@@ -253,7 +279,9 @@ impl View for MemoryView {
     ) -> BoxFuture<'a, Result<Vec<Option<Raw>>>> {
         Box::pin(async move {
             let values = keys.iter().map(|key| self.value(table, key));
-            Ok(values.map(|value| value.map(|value| value.to_vec())).collect())
+            Ok(values
+                .map(|value| value.map(|value| value.to_vec()))
+                .collect())
         })
     }
 
@@ -274,7 +302,11 @@ impl View for MemoryView {
             last = Some(key.to_vec());
             row(key, value);
         });
-        Ok(if limit > 1 { Scan::Cold(last) } else { Scan::Done })
+        Ok(if limit > 1 {
+            Scan::Cold(last)
+        } else {
+            Scan::Done
+        })
     }
 
     fn scan<'a>(
@@ -295,4 +327,117 @@ impl View for MemoryView {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Read, Store, Table, engine_suite, suite::WINDOW_BYTES};
+
+    static ROWS: Table<u64, u64> = Table::new("rows");
+
+    struct Fixture {
+        store: Store,
+    }
+
+    async fn warm() -> Fixture {
+        Fixture {
+            store: Store::new(Arc::new(Memory::with_window(WINDOW_BYTES))),
+        }
+    }
+
+    engine_suite!(warm);
+
+    /// The suite again, with nothing in the cache.
+    mod cold {
+        use super::*;
+
+        async fn cold() -> Fixture {
+            let memory = Memory::with_window(WINDOW_BYTES);
+            memory.faults().set_cold(true);
+            Fixture {
+                store: Store::new(Arc::new(memory)),
+            }
+        }
+
+        engine_suite!(cold);
+    }
+
+    async fn put(store: &Store, value: u64) -> Result<Stamp> {
+        let put = store.transact(|txn| async move {
+            txn.get(ROWS.at(1)).await?;
+            txn.put(ROWS.at(1), &value);
+            Ok(())
+        });
+        put.await.map(|((), stamp)| stamp)
+    }
+
+    async fn get(store: &Store) -> Option<u64> {
+        store
+            .snapshot()
+            .await
+            .expect("a snapshot")
+            .get(ROWS.at(1))
+            .await
+            .expect("a read")
+    }
+
+    #[tokio::test]
+    async fn injected_conflicts_run_the_body_again() {
+        let memory = Memory::new();
+        let store = Store::new(Arc::new(memory.clone()));
+        memory.faults().fail_next(63, &StoreError::Conflict);
+        assert!(put(&store, 1).await.is_ok());
+        memory.faults().fail_next(64, &StoreError::Conflict);
+        assert_eq!(put(&store, 2).await, Err(StoreError::Contended));
+        assert_eq!(get(&store).await, Some(1));
+    }
+
+    #[tokio::test]
+    async fn an_injected_failure_leaves_no_trace() {
+        let memory = Memory::new();
+        let store = Store::new(Arc::new(memory.clone()));
+        let failure = StoreError::Unavailable("the disk is full".to_owned());
+        memory.faults().fail_next(1, &failure);
+        assert_eq!(put(&store, 1).await, Err(failure));
+        assert_eq!(get(&store).await, None);
+        assert!(put(&store, 2).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn held_commits_are_not_visible_before_they_are_released() {
+        let memory = Memory::new();
+        let store = Store::new(Arc::new(memory.clone()));
+        memory.faults().hold();
+        let held = tokio::time::timeout(Duration::from_millis(10), put(&store, 1)).await;
+        assert!(held.is_err());
+        assert_eq!(get(&store).await, None);
+        let release = async { memory.faults().release() };
+        let (stamp, ()) = tokio::join!(put(&store, 2), release);
+        assert_eq!(stamp, Ok(Stamp::START.next()));
+        assert_eq!(get(&store).await, Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_clone_is_the_same_database() {
+        let memory = Memory::new();
+        put(&Store::new(Arc::new(memory.clone())), 5)
+            .await
+            .expect("a commit");
+        assert_eq!(get(&Store::new(Arc::new(memory))).await, Some(5));
+    }
+
+    #[tokio::test]
+    async fn versions_that_nobody_reads_are_dropped() {
+        let memory = Memory::new();
+        let store = Store::new(Arc::new(memory.clone()));
+        for value in 0..100 {
+            put(&store, value).await.expect("a commit");
+        }
+        let state = memory.inner.state.read().expect("not poisoned");
+        let versions = &state.tables["rows"].values().next().expect("a row");
+        assert!(versions.len() <= 3, "{} versions", versions.len());
+    }
 }

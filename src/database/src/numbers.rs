@@ -12,9 +12,7 @@ pub use self::{
 use crate::{number_key, value::Record};
 
 /// A user, local or remote, by its interned id.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UserNumber(pub u64);
 
@@ -22,9 +20,7 @@ number_key!(UserNumber);
 impl Record for UserNumber {}
 
 /// A room by its interned id.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RoomNumber(pub u64);
 

@@ -35,7 +35,10 @@ pub trait Random: Send + Sync {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
-    #[expect(clippy::disallowed_methods, reason = "the one place where real randomness is drawn")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where real randomness is drawn"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         rand::rng().fill_bytes(bytes);
     }
@@ -53,7 +56,10 @@ impl SeededRandom {
 
 impl Random for SeededRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fill_bytes(bytes);
     }
 }
 
@@ -72,7 +78,13 @@ mod tests {
 
     #[test]
     fn one_seed_gives_one_sequence() {
-        assert_eq!(SeededRandom::new(5).token(20), SeededRandom::new(5).token(20));
-        assert_ne!(SeededRandom::new(5).token(20), SeededRandom::new(6).token(20));
+        assert_eq!(
+            SeededRandom::new(5).token(20),
+            SeededRandom::new(5).token(20)
+        );
+        assert_ne!(
+            SeededRandom::new(5).token(20),
+            SeededRandom::new(6).token(20)
+        );
     }
 }

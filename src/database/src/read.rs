@@ -63,11 +63,7 @@ impl Read for Snapshot {
         fetch_many(&*self.0, &rows).await
     }
 
-    async fn page<K: Key, V: Value>(
-        &self,
-        rows: Rows<K, V>,
-        limit: usize,
-    ) -> Result<Vec<(K, V)>> {
+    async fn page<K: Key, V: Value>(&self, rows: Rows<K, V>, limit: usize) -> Result<Vec<(K, V)>> {
         Ok(walk(&*self.0, rows.span, rows.order, limit).await?.0)
     }
 

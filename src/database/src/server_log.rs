@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Result,
+    follow::CURSORS,
     numbers::{RoomNumber, UserNumber},
+    read::Read,
     stamp::{Position, Slot},
     store::Store,
     table::Table,
@@ -19,8 +21,12 @@ pub static SERVER_LOG: Table<Position, Concern> = Table::new("server_log");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Concern {
+    /// Something happened in a room: its members see it.
     Room(RoomNumber),
+    /// Something of the user's own changed: only the user sees it.
     User(UserNumber),
+    /// The user's devices or keys changed: everyone who shares a room with the user is told.
+    DeviceList(UserNumber),
 }
 
 impl Record for Concern {}
@@ -34,8 +40,16 @@ pub fn tell(txn: &Txn, slot: Slot, concern: Concern) {
     }
 }
 
-/// Drops all entries before this position; only for what no follower needs any more.
+/// Drops the entries before `below`, as far as every follower with a cursor is done with them.
 pub async fn trim(store: &Store, below: Position) -> Result<()> {
+    let db = store.snapshot().await?;
+    let cursors = db.page(CURSORS.all(), usize::MAX).await?;
+    let below = cursors
+        .into_iter()
+        .fold(below, |lowest, (_, cursor)| lowest.min(cursor));
+    if db.first(SERVER_LOG.all().before(below)).await?.is_none() {
+        return Ok(());
+    }
     let trim = store.transact(|txn| async move {
         txn.clear(SERVER_LOG.all().before(below));
         txn.may_wait();

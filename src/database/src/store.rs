@@ -9,7 +9,7 @@ use crate::{
     error::{Result, StoreError},
     memory::Memory,
     read::{Read, Snapshot},
-    stamp::Stamp,
+    stamp::{Position, Stamp},
     txn::Txn,
 };
 
@@ -33,7 +33,10 @@ impl Store {
     }
 
     /// The newest state that is visible, for as long as the snapshot is held.
-    #[expect(clippy::unused_async, reason = "an engine across a network will have to ask")]
+    #[expect(
+        clippy::unused_async,
+        reason = "an engine across a network will have to ask"
+    )]
     pub async fn snapshot(&self) -> Result<Snapshot> {
         Ok(Snapshot(self.engine.snapshot()))
     }
@@ -51,7 +54,9 @@ impl Store {
         for _ in 0..Self::TRIES {
             let txn = Txn::new(self.engine.snapshot());
             let value = body(txn.clone()).await?;
-            let Some(commit) = txn.finish() else { return Ok((value, txn.stamp())) };
+            let Some(commit) = txn.finish() else {
+                return Ok((value, txn.stamp()));
+            };
             drop(txn);
             match self.engine.commit(commit).await {
                 Ok(stamp) => return Ok((value, stamp)),
@@ -60,6 +65,20 @@ impl Store {
             }
         }
         Err(StoreError::Contended.into())
+    }
+
+    /// The parts of `transact`, for tests that do something between them.
+    #[cfg(any(test, feature = "suite"))]
+    pub(crate) fn begin(&self) -> Txn {
+        Txn::new(self.engine.snapshot())
+    }
+
+    #[cfg(any(test, feature = "suite"))]
+    pub(crate) async fn try_commit(&self, txn: &Txn) -> Result<Stamp> {
+        match txn.finish() {
+            Some(commit) => self.engine.commit(commit).await,
+            None => Ok(txn.stamp()),
+        }
     }
 
     /// The newest visible stamp, to be watched: it changes after each group of commits.
@@ -71,5 +90,15 @@ impl Store {
     /// is read as the last one of that backup. Every token goes through this.
     pub fn clamp(&self, stamp: Stamp) -> Stamp {
         self.engine.clamp(stamp)
+    }
+
+    /// [`Store::clamp`] for a position in a token.
+    pub fn clamp_position(&self, position: Position) -> Position {
+        let stamp = self.clamp(position.0);
+        if stamp == position.0 {
+            position
+        } else {
+            Position::last_of(stamp)
+        }
     }
 }

@@ -45,7 +45,10 @@ pub struct LogEnd<V> {
 impl<K, V> Table<K, V> {
     /// `name` is unique in the whole house and never changes: it is on disk.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, row: PhantomData }
+        Self {
+            name,
+            row: PhantomData,
+        }
     }
 
     pub const fn name(&self) -> &'static str {
@@ -61,8 +64,16 @@ impl<K, V> Table<K, V> {
     }
 
     fn rows(&self, from: Raw, to: Option<Raw>) -> Rows<K, V> {
-        let span = Span { table: self.name, from, to };
-        Rows { span, order: Order::Forward, row: PhantomData }
+        let span = Span {
+            table: self.name,
+            from,
+            to,
+        };
+        Rows {
+            span,
+            order: Order::Forward,
+            row: PhantomData,
+        }
     }
 
     pub fn all(&self) -> Rows<K, V> {
@@ -72,8 +83,14 @@ impl<K, V> Table<K, V> {
 
 impl<K: Key, V> Table<K, V> {
     pub fn at(&self, key: K::Ref<'_>) -> Row<V> {
-        let at = Address { table: self.name, key: K::encode(key) };
-        Row { at, value: PhantomData }
+        let at = Address {
+            table: self.name,
+            key: K::encode(key),
+        };
+        Row {
+            at,
+            value: PhantomData,
+        }
     }
 
     /// The rows whose keys begin with these parts.
@@ -87,8 +104,14 @@ impl<K: Key, V> Table<K, V> {
 impl<K: LogKey, V> Table<K, V> {
     /// The end of one log: `()` where the table is one log, else what stands before the position.
     pub fn end(&self, log: K::Log<'_>) -> LogEnd<V> {
-        let at = Address { table: self.name, key: K::encode_log(log) };
-        LogEnd { at, value: PhantomData }
+        let at = Address {
+            table: self.name,
+            key: K::encode_log(log),
+        };
+        LogEnd {
+            at,
+            value: PhantomData,
+        }
     }
 }
 
@@ -145,12 +168,19 @@ impl<K: Key, V> Rows<K, V> {
 
 impl<V> Clone for Row<V> {
     fn clone(&self) -> Self {
-        Self { at: self.at.clone(), value: PhantomData }
+        Self {
+            at: self.at.clone(),
+            value: PhantomData,
+        }
     }
 }
 
 impl<K, V> Clone for Rows<K, V> {
     fn clone(&self) -> Self {
-        Self { span: self.span.clone(), order: self.order, row: PhantomData }
+        Self {
+            span: self.span.clone(),
+            order: self.order,
+            row: PhantomData,
+        }
     }
 }

@@ -73,7 +73,10 @@ impl Draft {
         if let Some(cell) = self.rows.get(at.table).and_then(|rows| rows.get(&at.key)) {
             return Some(cell.read());
         }
-        self.clears.iter().any(|span| span.holds(at.table, &at.key)).then_some(None)
+        self.clears
+            .iter()
+            .any(|span| span.holds(at.table, &at.key))
+            .then_some(None)
     }
 
     fn own_rows(&self, span: &Span) -> Vec<(Raw, Option<Raw>)> {
@@ -85,13 +88,20 @@ impl Draft {
     }
 
     fn clears_over(&self, span: &Span) -> Vec<Span> {
-        self.clears.iter().filter(|clear| clear.overlaps(span)).cloned().collect()
+        self.clears
+            .iter()
+            .filter(|clear| clear.overlaps(span))
+            .cloned()
+            .collect()
     }
 }
 
 impl Txn {
     pub(crate) fn new(base: Arc<dyn View>) -> Self {
-        Self { base, draft: Arc::default() }
+        Self {
+            base,
+            draft: Arc::default(),
+        }
     }
 
     fn draft(&self) -> MutexGuard<'_, Draft> {
@@ -112,7 +122,11 @@ impl Txn {
     }
 
     fn set(&self, at: Address, cell: Cell) {
-        self.draft().rows.entry(at.table).or_default().insert(at.key, cell);
+        self.draft()
+            .rows
+            .entry(at.table)
+            .or_default()
+            .insert(at.key, cell);
     }
 
     /// Deletes all of `rows`, at the cost of one; what the body puts there later stays.
@@ -196,20 +210,30 @@ impl Txn {
             let draft = self.draft();
             (draft.own_rows(&span), draft.clears_over(&span))
         };
-        let enough =
-            if cleared.is_empty() { limit.saturating_add(own.len()) } else { usize::MAX };
+        let enough = if cleared.is_empty() {
+            limit.saturating_add(own.len())
+        } else {
+            usize::MAX
+        };
         let stored = walk_raw(&*self.base, span.clone(), order, enough).await?;
-        let mut merged: BTreeMap<Raw, Option<Raw>> =
-            stored.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let mut merged: BTreeMap<Raw, Option<Raw>> = stored
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect();
         merged.retain(|key, _| !cleared.iter().any(|clear| clear.holds(span.table, key)));
         merged.extend(own);
-        let rows = merged.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let rows = merged
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
         let mut rows: Vec<_> = rows.collect();
         if order == Order::Backward {
             rows.reverse();
         }
         rows.truncate(limit);
-        let last = rows.last().filter(|_| rows.len() == limit).map(|(key, _)| key.clone());
+        let last = rows
+            .last()
+            .filter(|_| rows.len() == limit)
+            .map(|(key, _)| key.clone());
         self.looked_at(span, order, last);
         Ok(rows)
     }
@@ -263,11 +287,7 @@ impl Read for Txn {
         Ok(values)
     }
 
-    async fn page<K: Key, V: Value>(
-        &self,
-        rows: Rows<K, V>,
-        limit: usize,
-    ) -> Result<Vec<(K, V)>> {
+    async fn page<K: Key, V: Value>(&self, rows: Rows<K, V>, limit: usize) -> Result<Vec<(K, V)>> {
         if limit == 0 || rows.span.is_empty() {
             return Ok(Vec::new());
         }
@@ -281,7 +301,9 @@ impl Read for Txn {
             return Ok(page);
         }
         let raw = self.merged(rows.span, rows.order, limit).await?;
-        raw.iter().map(|(key, value)| Ok((K::decode(key)?, V::decode(value)?))).collect()
+        raw.iter()
+            .map(|(key, value)| Ok((K::decode(key)?, V::decode(value)?)))
+            .collect()
     }
 
     async fn exists<V>(&self, row: Row<V>) -> Result<bool> {

@@ -41,7 +41,9 @@ impl<R: Record> Value for R {
 
     fn decode(raw: &[u8]) -> Result<Self> {
         let corrupt = StoreError::Corrupt(std::any::type_name::<R>());
-        let Some((version, rest)) = raw.split_first() else { return Err(corrupt) };
+        let Some((version, rest)) = raw.split_first() else {
+            return Err(corrupt);
+        };
         if *version != R::VERSION {
             return R::decode_older(*version, rest);
         }
@@ -68,7 +70,11 @@ impl Value for u64 {
 
     fn decode(raw: &[u8]) -> Result<Self> {
         let number = plain(raw, "number")?;
-        Ok(Self::from_be_bytes(number.try_into().map_err(|_| StoreError::Corrupt("number"))?))
+        Ok(Self::from_be_bytes(
+            number
+                .try_into()
+                .map_err(|_| StoreError::Corrupt("number"))?,
+        ))
     }
 }
 
@@ -112,8 +118,13 @@ impl<V: Value> Value for Placed<V> {
     }
 
     fn decode(raw: &[u8]) -> Result<Self> {
-        let (value, at) = raw.split_last_chunk().ok_or(StoreError::Corrupt("placed value"))?;
-        Ok(Self { value: V::decode(value)?, position: Position::from_bytes(*at) })
+        let (value, at) = raw
+            .split_last_chunk()
+            .ok_or(StoreError::Corrupt("placed value"))?;
+        Ok(Self {
+            value: V::decode(value)?,
+            position: Position::from_bytes(*at),
+        })
     }
 }
 
@@ -126,4 +137,109 @@ fn plain<'a>(raw: &'a [u8], what: &'static str) -> Result<&'a [u8]> {
 
 fn text(raw: &[u8]) -> Result<&str> {
     std::str::from_utf8(plain(raw, "text")?).map_err(|_| StoreError::Corrupt("text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::Stamp;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Old {
+        name: String,
+    }
+
+    impl Record for Old {}
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct New {
+        name: String,
+        age: Option<u32>,
+    }
+
+    impl Record for New {
+        const VERSION: u8 = 2;
+
+        fn decode_older(_: u8, raw: &[u8]) -> Result<Self> {
+            let old: Old = postcard::from_bytes(raw).map_err(|_| StoreError::Corrupt("New"))?;
+            Ok(Self {
+                name: old.name,
+                age: None,
+            })
+        }
+    }
+
+    fn raw(value: &impl Value) -> Vec<u8> {
+        let mut out = Vec::new();
+        value.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn values_come_back() {
+        let new = New {
+            name: "alice".to_owned(),
+            age: Some(300),
+        };
+        assert_eq!(New::decode(&raw(&new)), Ok(new));
+        for text in ["", "x", "\0\u{1}"] {
+            assert_eq!(String::decode(&raw(&text.to_owned())), Ok(text.to_owned()));
+        }
+        assert_eq!(<Vec<u8>>::decode(&raw(&vec![0, 255])), Ok(vec![0, 255]));
+        assert_eq!(u64::decode(&raw(&u64::MAX)), Ok(u64::MAX));
+        assert_eq!(<()>::decode(&raw(&())), Ok(()));
+        let placed = Placed {
+            value: 5_u64,
+            position: Position(Stamp(9), 2),
+        };
+        assert_eq!(<Placed<u64>>::decode(&raw(&placed)), Ok(placed));
+    }
+
+    #[test]
+    fn a_new_release_reads_what_an_old_one_wrote() {
+        let old = raw(&Old {
+            name: "bob".to_owned(),
+        });
+        assert_eq!(
+            New::decode(&old),
+            Ok(New {
+                name: "bob".to_owned(),
+                age: None
+            })
+        );
+        let new = raw(&New {
+            name: "bob".to_owned(),
+            age: None,
+        });
+        assert!(Old::decode(&new).is_err(), "an old one does not guess");
+    }
+
+    /// What released versions have written; these bytes never change.
+    #[test]
+    fn the_released_bytes_are_written() {
+        assert_eq!(
+            raw(&Old {
+                name: "ab".to_owned()
+            }),
+            [1, 2, b'a', b'b']
+        );
+        assert_eq!(raw(&258_u64), [1, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(raw(&"ab".to_owned()), [1, b'a', b'b']);
+        let placed = Placed {
+            value: (),
+            position: Position(Stamp(1), 2),
+        };
+        assert_eq!(raw(&placed), [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2]);
+    }
+
+    #[test]
+    fn damaged_values_are_errors() {
+        assert!(Old::decode(&[]).is_err());
+        assert!(Old::decode(&[1, 9, b'a']).is_err());
+        assert!(u64::decode(&[1, 2]).is_err());
+        assert!(String::decode(&[1, 0xff]).is_err());
+        assert!(<Placed<()>>::decode(&[0; 11]).is_err());
+    }
 }

@@ -37,7 +37,9 @@ impl Allocator {
             block: Mutex::new(0..0),
             reserving: tokio::sync::Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// A number that was never given out before. Waits for the disk once in 1024 times.
@@ -51,12 +53,20 @@ impl Allocator {
                 return Ok(number);
             }
             let reserved = self.reserve().await?;
-            *self.inner.block.lock().unwrap_or_else(PoisonError::into_inner) = reserved;
+            *self
+                .inner
+                .block
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = reserved;
         }
     }
 
     fn take(&self) -> Option<u64> {
-        self.inner.block.lock().unwrap_or_else(PoisonError::into_inner).next()
+        self.inner
+            .block
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next()
     }
 
     async fn reserve(&self) -> Result<Range<u64>> {

@@ -55,7 +55,12 @@ impl<N: NumberKey + Value> Interner<N> {
         name: &'static str,
     ) -> Self {
         let allocator = Allocator::open(store, name);
-        Self { forward, reverse, allocator, cache: Caches::new(Self::CACHE_BYTES) }
+        Self {
+            forward,
+            reverse,
+            allocator,
+            cache: Caches::new(Self::CACHE_BYTES),
+        }
     }
 
     /// Bounds the cache, both directions together, in bytes; before the first use.
@@ -111,9 +116,15 @@ impl<N: NumberKey + Value> Interner<N> {
 
     /// [`Interner::text`] of many, in their order, with one read for all that are not cached.
     pub async fn texts(&self, db: &impl Read, numbers: &[N]) -> Result<Vec<Option<Arc<str>>>> {
-        let mut texts: Vec<_> = numbers.iter().map(|number| self.cache.texts.get(number)).collect();
+        let mut texts: Vec<_> = numbers
+            .iter()
+            .map(|number| self.cache.texts.get(number))
+            .collect();
         let missing: Vec<usize> = (0..texts.len()).filter(|at| texts[*at].is_none()).collect();
-        let rows: Vec<_> = missing.iter().map(|at| self.reverse.at(numbers[*at])).collect();
+        let rows: Vec<_> = missing
+            .iter()
+            .map(|at| self.reverse.at(numbers[*at]))
+            .collect();
         let own: Vec<bool> = rows.iter().map(|row| db.has_own(row)).collect();
         let found = db.get_many(rows).await?;
         for ((at, is_own), text) in missing.into_iter().zip(own).zip(found) {

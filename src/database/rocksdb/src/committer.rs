@@ -1,0 +1,263 @@
+//! The one thread that writes. It takes all commits that wait, drops those whose reads no longer
+//! hold, stamps the others, writes them as one batch with one disk sync, publishes the new view,
+//! and only then answers. While it syncs, the next group gathers; it never waits to fill one.
+//!
+//! A batch that fails is answered as a failure for all of its commits. Its stamps are not used
+//! again, because RocksDB's log may hold it all the same and bring it back at the next start.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use database::{
+    Stamp, StoreError,
+    engine::{Address, Commit, Span, View, Write},
+    recent::Recent,
+};
+use rocksdb::{ReadOptions, ReadTier, WriteBatch, WriteOptions};
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    base::Base,
+    error::unavailable,
+    layout::{Tables, put_stamp, put_table, whole_key, whole_span},
+    queue::{Pending, Queue},
+    view::RocksView,
+};
+
+/// A clear of no more rows than this deletes them one by one: range deletions cost later reads.
+const FEW_ROWS: usize = 32;
+
+/// What readers see; the committer replaces it.
+pub(crate) struct Published {
+    pub(crate) view: RwLock<Arc<dyn View>>,
+    pub(crate) stamp: watch::Sender<Stamp>,
+}
+
+pub(crate) struct Committer {
+    base: Arc<Base>,
+    queue: Arc<Queue>,
+    published: Arc<Published>,
+    tables: Arc<Tables>,
+    /// The last stamp that was taken, also by a batch that failed.
+    stamp: Stamp,
+    recent: Recent,
+    window: usize,
+    is_failing: bool,
+}
+
+/// The batch of one group.
+struct Group {
+    batch: WriteBatch,
+    accepted: Vec<(Answer, Stamp)>,
+    conflicts: Vec<Answer>,
+    /// With the tables that this group writes first.
+    tables: Arc<Tables>,
+    before: Stamp,
+    last: Stamp,
+    /// For building whole keys.
+    key: Vec<u8>,
+}
+
+type Answer = oneshot::Sender<Result<Stamp, StoreError>>;
+
+impl Committer {
+    pub(crate) fn new(
+        base: Arc<Base>,
+        queue: Arc<Queue>,
+        published: Arc<Published>,
+        tables: Arc<Tables>,
+        window: usize,
+    ) -> Self {
+        let stamp = *published.stamp.borrow();
+        let recent = Recent::new(stamp, window);
+        Self {
+            base,
+            queue,
+            published,
+            tables,
+            stamp,
+            recent,
+            window,
+            is_failing: false,
+        }
+    }
+
+    /// Until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        let mut sync = WriteOptions::default();
+        sync.set_sync(true);
+        while let Some(waiting) = self.queue.next_group() {
+            self.commit_group(waiting, &sync);
+        }
+    }
+
+    fn commit_group(&mut self, waiting: VecDeque<Pending>, sync: &WriteOptions) {
+        let mut group = Group {
+            batch: WriteBatch::default(),
+            accepted: Vec::with_capacity(waiting.len()),
+            conflicts: Vec::new(),
+            tables: self.tables.clone(),
+            before: self.stamp,
+            last: self.stamp,
+            key: Vec::new(),
+        };
+        // Held until the answers are given: what is in work counts as waiting.
+        let mut rooms = Vec::with_capacity(waiting.len());
+        for pending in waiting {
+            let Pending {
+                commit,
+                answer,
+                room,
+            } = pending;
+            rooms.push(room);
+            if answer.is_closed() {
+                continue;
+            }
+            if self.recent.conflicts_with(&commit) {
+                group.conflicts.push(answer);
+            } else {
+                self.add(&mut group, commit, answer);
+            }
+        }
+        let written = self.write(&mut group, sync);
+        // Not before the new view is out, or they would lose again with the old one; but before
+        // the winners, who might come back and win again.
+        for answer in group.conflicts {
+            let _ = answer.send(Err(StoreError::Conflict));
+        }
+        for (answer, stamp) in group.accepted {
+            let _ = answer.send(written.clone().map(|()| stamp));
+        }
+    }
+
+    fn add(&mut self, group: &mut Group, commit: Commit, answer: Answer) {
+        let stamp = group.last.next();
+        for span in &commit.clears {
+            self.clear(group, span);
+        }
+        let mut keys = Vec::with_capacity(commit.writes.len());
+        for write in commit.writes {
+            keys.push(group.write(write, stamp));
+        }
+        self.recent.remember(stamp, keys, commit.clears);
+        group.last = stamp;
+        group.accepted.push((answer, stamp));
+    }
+
+    fn clear(&self, group: &mut Group, span: &Span) {
+        let Some(number) = group.tables.number(span.table) else {
+            return;
+        };
+        let (from, to) = whole_span(number, span);
+        if to <= from {
+            return;
+        }
+        let few = self.few_rows(&from, &to);
+        let Some(few) = few.filter(|_| self.recent.reaches_back_to(group.before)) else {
+            group.batch.delete_range(from, to);
+            return;
+        };
+        for key in few {
+            group.batch.delete(key);
+        }
+        // What earlier commits of this group have put there is not in the database yet.
+        for at in self.recent.keys_within(span, group.before) {
+            group.batch.delete(whole_key(number, &at.key));
+        }
+    }
+
+    /// The keys between, if they are few and known without a disk.
+    fn few_rows(&self, from: &[u8], to: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::BlockCache);
+        options.set_iterate_upper_bound(to);
+        let mut rows = self.base.db.raw_iterator_opt(options);
+        rows.seek(from);
+        let mut keys = Vec::new();
+        while let Some(key) = rows.key() {
+            if keys.len() == FEW_ROWS {
+                return None;
+            }
+            keys.push(key.to_vec());
+            rows.next();
+        }
+        rows.status().is_ok().then_some(keys)
+    }
+
+    fn write(&mut self, group: &mut Group, sync: &WriteOptions) -> Result<(), StoreError> {
+        if group.accepted.is_empty() {
+            return Ok(());
+        }
+        self.stamp = group.last;
+        put_stamp(&mut group.batch, group.last);
+        let batch = std::mem::take(&mut group.batch);
+        if let Err(error) = self.base.db.write_opt(batch, sync) {
+            if !self.is_failing {
+                tracing::error!(%error, "the database cannot be written");
+            }
+            self.is_failing = true;
+            // What the failed commits wrote is no reason for a conflict. Whoever read before the
+            // last good one reads again.
+            self.recent = Recent::new(*self.published.stamp.borrow(), self.window);
+            return Err(unavailable(error));
+        }
+        if self.is_failing {
+            tracing::info!("the database can be written again");
+            self.is_failing = false;
+        }
+        self.tables = group.tables.clone();
+        self.publish(group.last);
+        Ok(())
+    }
+
+    fn publish(&self, stamp: Stamp) {
+        let view: Arc<dyn View> = Arc::new(RocksView::take(
+            self.base.clone(),
+            stamp,
+            self.tables.clone(),
+        ));
+        let mut published = self
+            .published
+            .view
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *published, view);
+        drop(published);
+        drop(old);
+        self.published.stamp.send_replace(stamp);
+    }
+}
+
+impl Group {
+    /// Adds one row and returns where it is.
+    fn write(&mut self, write: Write, stamp: Stamp) -> Address {
+        let (at, value) = write.finish(stamp);
+        let number = self.number(at.table);
+        self.key.clear();
+        self.key.extend_from_slice(&number.to_be_bytes());
+        self.key.extend_from_slice(&at.key);
+        match value {
+            Some(value) => self.batch.put(&self.key, value),
+            None => self.batch.delete(&self.key),
+        }
+        at
+    }
+
+    fn number(&mut self, table: &str) -> u16 {
+        if let Some(number) = self.tables.number(table) {
+            return number;
+        }
+        let number = Arc::make_mut(&mut self.tables).add(table);
+        put_table(&mut self.batch, number, table);
+        number
+    }
+}
+
+impl Drop for Committer {
+    /// Also when it panics: nobody may wait for an answer that cannot come.
+    fn drop(&mut self) {
+        self.queue.abandon();
+    }
+}

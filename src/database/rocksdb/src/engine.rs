@@ -1,0 +1,179 @@
+//! The engine as others hold it.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    thread::{self, JoinHandle},
+};
+
+use database::{
+    Stamp, Store, StoreError,
+    engine::{BoxFuture, Commit, Engine, View},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backup,
+    base::Base,
+    committer::{Committer, Published},
+    error::OpenError,
+    identity::{self, Identity},
+    layout::{Cut, Tables, load_stamp},
+    options::Options,
+    queue::Queue,
+    view::RocksView,
+};
+
+/// An open RocksDB database. Clones share it; the last one to go writes what waits and closes it,
+/// which takes as long as one disk sync. Views that are still held keep the folder locked.
+#[derive(Clone)]
+pub struct RocksEngine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    base: Arc<Base>,
+    queue: Arc<Queue>,
+    published: Arc<Published>,
+    cuts: Vec<Cut>,
+    committer: Option<JoinHandle<()>>,
+    stopped: CancellationToken,
+}
+
+impl RocksEngine {
+    /// Opens the database in `options.path`, or makes one if the folder is empty or not there.
+    /// Reads the disk: not for async threads. A file size limit of the process (`RLIMIT_FSIZE`)
+    /// is an error of writes from here on, and no longer a signal that ends the process.
+    pub fn open(options: &Options) -> Result<Self, OpenError> {
+        let path = &options.path;
+        let is_current = match identity::check(path)? {
+            Identity::Empty => {
+                fs::create_dir_all(path).map_err(OpenError::at(path))?;
+                identity::write(path)?;
+                true
+            }
+            Identity::Ours { version } => version == identity::SCHEMA_VERSION,
+        };
+        ignore_file_size_signal();
+        let base = Arc::new(Base::open(options)?);
+        if !is_current {
+            // From here on an older release would misread it.
+            identity::write(path)?;
+        }
+        let cuts = Cut::load_all(&base.db)?;
+        let stamp = load_stamp(&base.db)?;
+        let tables = Arc::new(Tables::load(&base.db)?);
+        let view = RocksView::take(base.clone(), stamp, tables.clone());
+        let published = Arc::new(Published {
+            view: RwLock::new(Arc::new(view)),
+            stamp: watch::Sender::new(stamp),
+        });
+        let queue = Arc::new(Queue::new(options.queue_bytes));
+        let committer = Committer::new(
+            base.clone(),
+            queue.clone(),
+            published.clone(),
+            tables,
+            options.window_bytes,
+        );
+        let stopped = CancellationToken::new();
+        let guard = stopped.clone().drop_guard();
+        let run = move || {
+            let _guard = guard;
+            committer.run();
+        };
+        let committer = thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(run);
+        let committer = Some(committer.map_err(OpenError::at(path))?);
+        let inner = Inner {
+            base,
+            queue,
+            published,
+            cuts,
+            committer,
+            stopped,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    pub fn store(&self) -> Store {
+        Store::new(Arc::new(self.clone()))
+    }
+
+    /// Makes a backup in `folder`, which must not exist: a database of its own, consistent, with
+    /// everything up to some commit at or after the call. Waits for the disk: not for async
+    /// threads. Table files are linked where the file system allows it, else copied.
+    pub fn checkpoint(&self, folder: &Path) -> Result<(), OpenError> {
+        backup::checkpoint(&self.inner.base.db, folder)
+    }
+
+    /// RocksDB's `wal.synced` ticker: disk syncs of the log since the database was opened.
+    pub fn wal_synced(&self) -> u64 {
+        self.inner.base.wal_synced()
+    }
+
+    /// Bytes in the block cache, memtables included, as RocksDB counts them.
+    pub fn memory_bytes(&self) -> u64 {
+        let used = self
+            .inner
+            .base
+            .db
+            .property_int_value("rocksdb.block-cache-usage");
+        used.ok().flatten().unwrap_or(0)
+    }
+
+    /// Ends when the committer has stopped. While the engine is held that is a fault, and every
+    /// further commit fails.
+    pub async fn stopped(&self) {
+        self.inner.stopped.cancelled().await;
+    }
+}
+
+impl Engine for RocksEngine {
+    fn snapshot(&self) -> Arc<dyn View> {
+        self.inner
+            .published
+            .view
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Stamp, StoreError>> {
+        Box::pin(self.inner.queue.commit(commit))
+    }
+
+    fn published(&self) -> watch::Receiver<Stamp> {
+        self.inner.published.stamp.subscribe()
+    }
+
+    fn clamp(&self, stamp: Stamp) -> Stamp {
+        Cut::clamp(&self.inner.cuts, stamp)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(committer) = self.committer.take()
+            && committer.join().is_err()
+        {
+            tracing::error!("the committer had panicked");
+        }
+    }
+}
+
+/// A write beyond `RLIMIT_FSIZE` raises SIGXFSZ, which ends the process unless it is ignored; then
+/// the write fails with EFBIG like any other.
+fn ignore_file_size_signal() {
+    // SAFETY: ignoring a signal installs no handler that could run.
+    #[expect(unsafe_code, reason = "there is no safe way to ignore a signal")]
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}

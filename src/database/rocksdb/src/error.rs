@@ -1,0 +1,47 @@
+//! Why a database could not be opened, copied or restored.
+
+use std::{io, path::PathBuf};
+
+use database::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder holds something else; nothing in it was touched.
+    #[error("{} is not a database of Aqueduct; it was left unchanged", .0.display())]
+    Foreign(PathBuf),
+    /// A later release wrote it; nothing in it was touched.
+    #[error(
+        "the database in {} has schema version {found}, this program knows versions up to \
+         {known}; it was left unchanged",
+        path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    /// Another process has it open.
+    #[error("the database in {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// A copy would overwrite what is there.
+    #[error("{} exists already and is not empty", .0.display())]
+    Occupied(PathBuf),
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("the database is damaged: {0}")]
+    Damaged(&'static str),
+    #[error("RocksDB: {0}")]
+    Engine(#[from] rocksdb::Error),
+}
+
+impl OpenError {
+    /// For `map_err`: an I/O error that says where.
+    pub(crate) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::Io { path, error }
+    }
+}
+
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}

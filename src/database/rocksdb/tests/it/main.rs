@@ -1,0 +1,8 @@
+//! The engine on a real disk: the shared suite, and what only a disk can show.
+
+mod backup;
+mod durability;
+mod fixture;
+mod identity;
+mod limits;
+mod suite;
