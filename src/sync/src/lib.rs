@@ -1,1 +1,18 @@
-//! sync.
+//! Sync: what is new for a client (client-server API, "Syncing"), and waking those who wait for it.
+//!
+//! `notifier` follows the server's log; `answer` builds one answer from one snapshot; `sync` puts both together.
+
+mod answer;
+mod filter;
+mod json;
+mod notifier;
+mod own_rooms;
+mod recent;
+mod request;
+mod sync;
+
+pub use crate::{
+    filter::Filter,
+    request::{StateAfter, SyncError, SyncRequest},
+    sync::{Sync, SyncConfig},
+};

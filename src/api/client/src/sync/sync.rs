@@ -1,0 +1,119 @@
+//! `GET /sync`: client-server API, "Syncing".
+//!
+//! A request type of our own: ruma's does not know `org.matrix.msc4222.use_state_after`, the name under which clients ask
+//! for the state after the timeline when they do not know that the server speaks version 1.16.
+
+use std::{sync::Arc, time::Duration};
+
+use edge::{ApiError, Call, RawJson, State, User};
+use http::Request as HttpRequest;
+use rooms::{RoomError, SyncToken};
+use ruma::{
+    api::{
+        IncomingRequest,
+        auth_scheme::AccessToken,
+        client::{filter::FilterDefinition, sync::sync_events::v3::Response},
+        error::{DeserializationError, Error},
+    },
+    exports::serde_html_form,
+    metadata,
+};
+use serde::Deserialize;
+use sync::{Filter, StateAfter, Sync, SyncError, SyncRequest};
+use users::Users;
+
+#[derive(Deserialize)]
+pub(super) struct SyncQuery {
+    since: Option<String>,
+    filter: Option<String>,
+    #[serde(default)]
+    full_state: bool,
+    timeout: Option<u64>,
+    #[serde(default)]
+    use_state_after: bool,
+    #[serde(default, rename = "org.matrix.msc4222.use_state_after")]
+    unstable_use_state_after: bool,
+}
+
+metadata! {
+    @for SyncQuery,
+    method: GET,
+    rate_limited: false,
+    authentication: AccessToken,
+    history: {
+        1.0 => "/_matrix/client/r0/sync",
+        1.1 => "/_matrix/client/v3/sync",
+    }
+}
+
+pub(super) async fn sync(
+    State(sync): State<Sync>,
+    State(users): State<Users>,
+    call: Call<SyncQuery>,
+) -> Result<RawJson, ApiError> {
+    // All that stays in memory while the client waits is what `asked` gives.
+    let request = Box::pin(asked(&users, call)).await?;
+    drop(users);
+    sync.sync(request).await.map(RawJson).map_err(refuse)
+}
+
+async fn asked(users: &Users, call: Call<SyncQuery>) -> Result<SyncRequest, ApiError> {
+    let Call { caller, request: query, .. } = call;
+    let since = match query.since.as_deref() {
+        None | Some("") => None,
+        Some(token) => Some(token.parse::<SyncToken>().map_err(ApiError::invalid_param)?),
+    };
+    let filter = filter(users, &caller, query.filter.as_deref()).await?;
+    Ok(SyncRequest {
+        user: caller.number,
+        user_id: caller.user_id,
+        device: caller.device_id,
+        since,
+        filter,
+        full_state: query.full_state,
+        state_after: StateAfter::asked(query.use_state_after, query.unstable_use_state_after),
+        timeout: Duration::from_millis(query.timeout.unwrap_or_default()),
+    })
+}
+
+/// A filter is JSON, or the id of one that was stored.
+async fn filter(
+    users: &Users,
+    caller: &User,
+    filter: Option<&str>,
+) -> Result<Arc<Filter>, ApiError> {
+    match filter {
+        None | Some("") => Ok(Filter::everything()),
+        Some(json) if json.starts_with('{') => {
+            let filter: FilterDefinition =
+                serde_json::from_str(json).map_err(ApiError::invalid_param)?;
+            Ok(Arc::new(Filter::from(&filter)))
+        }
+        Some(id) => {
+            let db = users.snapshot().await?;
+            let filter = users.filter(&db, caller.number, id).await?;
+            let filter = filter.ok_or_else(|| ApiError::invalid_param("No such filter"))?;
+            Ok(Arc::new(Filter::from(&*filter)))
+        }
+    }
+}
+
+fn refuse(error: SyncError) -> ApiError {
+    match error {
+        SyncError::BadToken => ApiError::invalid_param(error),
+        SyncError::Store(error) | SyncError::Room(RoomError::Store(error)) => error.into(),
+        SyncError::Room(error) => ApiError::internal(error),
+    }
+}
+
+impl IncomingRequest for SyncQuery {
+    type EndpointError = Error;
+    type OutgoingResponse = Response;
+
+    fn try_from_http_request_inner(
+        request: HttpRequest<&[u8]>,
+        _: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        Ok(serde_html_form::from_str(request.uri().query().unwrap_or_default())?)
+    }
+}

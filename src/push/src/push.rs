@@ -1,0 +1,158 @@
+//! Counting: the counts that are known, plus what happened since.
+
+use std::{collections::HashSet, sync::Arc};
+
+use database::{Position, Read, RoomNumber, Snapshot, Stamp, UserNumber};
+use quick_cache::{Weighter, sync::Cache};
+use rooms::{
+    RoomError, Rooms,
+    state_map::EventNumber,
+    tables::{Receipt, ReceiptKey},
+};
+use ruma::{OwnedUserId, RoomId};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    checkpoint::{self, State},
+    counting::Counting,
+    counts::Unread,
+    meaning::Meaning,
+    reader::{KnownRules, Reader},
+};
+
+#[derive(Clone, Debug)]
+pub struct PushConfig {
+    /// Bytes of memory for counts and for what events mean.
+    pub cache_bytes: u64,
+}
+
+/// Unread counts. Cheap to clone.
+#[derive(Clone)]
+pub struct Push(pub(crate) Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) rooms: Rooms,
+    pub(crate) tasks: TaskTracker,
+    /// Owner: this crate, as of the two caches below. Bound: half of the bytes given at start. The newest counts of each
+    /// reader; they carry the stamp up to which they are right.
+    states: Cache<(UserNumber, RoomNumber), Arc<State>, ByBytes>,
+    /// Bound: the other half. An event never changes but by redaction, which is looked at before this.
+    pub(crate) meanings: Cache<(RoomNumber, EventNumber), Arc<Meaning>, ByBytes>,
+    /// Bound: a count. The caller knows whether a user was told anything since they were read.
+    rules: Cache<UserNumber, KnownRules>,
+}
+
+/// The newest part of a room's logs, which many readers share.
+#[derive(Clone, Copy, Debug)]
+pub struct Recent<'a> {
+    /// `entries` is all of the room's log after this stamp.
+    pub after: Stamp,
+    /// Oldest first.
+    pub entries: &'a [(Position, EventNumber)],
+    /// `receipts` is all of the room's receipts after this stamp.
+    pub receipts_after: Stamp,
+    pub receipts: &'a [(Position, ReceiptKey, Receipt)],
+    /// How many have joined.
+    pub member_count: u64,
+}
+
+/// A room, and since when the reader is in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub room: RoomNumber,
+    pub room_id: &'a RoomId,
+    /// Nothing up to here counts.
+    pub joined_at: Position,
+}
+
+/// Users whose rules are kept.
+const RULES: usize = 10_000;
+
+#[derive(Clone)]
+pub(crate) struct ByBytes;
+
+impl Weighter<(UserNumber, RoomNumber), Arc<State>> for ByBytes {
+    fn weight(&self, _: &(UserNumber, RoomNumber), state: &Arc<State>) -> u64 {
+        state.weight()
+    }
+}
+
+impl Weighter<(RoomNumber, EventNumber), Arc<Meaning>> for ByBytes {
+    fn weight(&self, _: &(RoomNumber, EventNumber), meaning: &Arc<Meaning>) -> u64 {
+        meaning.weight()
+    }
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        Self { cache_bytes: 4 << 20 }
+    }
+}
+
+impl Push {
+    pub fn open(rooms: Rooms, config: &PushConfig, tasks: TaskTracker) -> Self {
+        let half = config.cache_bytes / 2;
+        let items = usize::try_from(half / 512).unwrap_or(usize::MAX).max(64);
+        Self(Arc::new(Parts {
+            rooms,
+            tasks,
+            states: Cache::with_weighter(items, half, ByBytes),
+            meanings: Cache::with_weighter(items, half, ByBytes),
+            rules: Cache::new(RULES),
+        }))
+    }
+
+    /// Whose counts will be asked for. `is_unchanged` says whether nothing was told to the user after a stamp.
+    pub async fn reader(
+        &self,
+        db: &Snapshot,
+        user: UserNumber,
+        user_id: OwnedUserId,
+        ignored: Arc<HashSet<OwnedUserId>>,
+        is_unchanged: impl Fn(Stamp) -> bool,
+    ) -> Result<Reader, RoomError> {
+        if let Some(known) = self.0.rules.get(&user)
+            && is_unchanged(known.read_at.min(db.stamp()))
+        {
+            return Ok(known.reader(user, user_id, ignored));
+        }
+        let known = KnownRules::read(self.0.rooms.users(), db, user, &user_id).await?;
+        self.0.rules.insert(user, known.clone());
+        Ok(known.reader(user, user_id, ignored))
+    }
+
+    /// What the reader has not read of the room in this snapshot.
+    pub async fn unread(
+        &self,
+        db: &Snapshot,
+        reader: &Reader,
+        place: &Place<'_>,
+        recent: &Recent<'_>,
+    ) -> Result<Unread, RoomError> {
+        let key = (reader.user, place.room);
+        let known = self.0.states.get(&key).filter(|known| {
+            known.row.joined_at == place.joined_at && known.row.as_of <= db.stamp()
+        });
+        let counting = Counting { parts: &self.0, db, reader, place, recent };
+        let mut state = match known {
+            Some(known) if counting.is_quiet_since(known.row.as_of) => return Ok(known.unread()),
+            Some(known) => {
+                let mut state = State::clone(&known);
+                let receipts = counting.receipts_since(state.row.as_of).await?;
+                counting.read_to(&mut state, &receipts).await?;
+                state
+            }
+            None => counting.begin().await?,
+        };
+        counting.advance(&mut state).await?;
+        if state.is_far_from_checkpoint() {
+            checkpoint::keep(&self.0, key, &mut state);
+        }
+        let unread = state.unread();
+        let kept = self.0.states.peek(&key);
+        if kept.is_none_or(|kept| kept.row.as_of <= state.row.as_of) {
+            self.0.states.insert(key, Arc::new(state));
+        }
+        Ok(unread)
+    }
+}

@@ -1,0 +1,135 @@
+//! The section `join`: rooms that the user is in.
+
+use database::{Position, Read, Stamp};
+use push::{Counts, Place};
+use rooms::{Viewer, tables::Member};
+
+use super::{
+    Candidate, Context,
+    ephemeral::{self, Receipts},
+    state::{End, StateChanges},
+    summary,
+    timeline::{Timeline, Window},
+};
+use crate::{json::Json, own_rooms::OwnRoom, recent::Recent, request::SyncError};
+
+/// Writes the room, unless it turns out that there is nothing to tell of it.
+pub(super) async fn write(
+    context: &Context<'_>,
+    json: &mut Json,
+    candidate: &Candidate<'_>,
+) -> Result<(), SyncError> {
+    let room = candidate.room;
+    let parts = context.parts;
+    let is_new = context.is_new(room);
+    let is_whole = is_new || context.request.full_state;
+    let recent =
+        parts.recent.get(&parts.rooms, &parts.notifier, context.db, room.number).await?;
+    let member = Member { membership: room.row.membership, event: room.row.event };
+    let mut viewer = Viewer::of_member(room.number, context.request.user, Some(member));
+    let timeline = timeline(context, candidate, &recent, &mut viewer).await?;
+    let end = End { root: recent.state, leave: None };
+    let since = match context.since_stamp() {
+        Some(since) if !is_whole && candidate.has_news => {
+            Some(recent.state_at(&parts.rooms, context.db, room.number, since).await?)
+        }
+        Some(_) if !is_whole => Some(end.root),
+        Some(_) | None => None,
+    };
+    let mut state = StateChanges::read(context, room, since, &timeline, &end).await?;
+    let heroes = if state.changed_members {
+        summary::heroes(context, room, end.root).await?
+    } else {
+        Vec::new()
+    };
+    state.choose_members(context, room, &timeline, &heroes).await?;
+    let receipts = Receipts::read(context, candidate, &recent, is_new).await?;
+
+    let mark = json.mark();
+    json.key(room.id.as_str());
+    json.open_object();
+    if state.changed_members {
+        summary::write(context, json, &recent, &heroes).await?;
+    }
+    let mut has_content = is_whole || !timeline.events.is_empty() || timeline.limited;
+    has_content |= state.write(context, json, room).await?;
+    timeline.write(context, json, &mut viewer).await?;
+    let before = json.mark();
+    ephemeral::write(context, json, candidate, &receipts, is_new).await?;
+    let account_data = &context.request.filter.room_account_data;
+    if account_data.allows_room(&room.id) {
+        context.account_data.write_of_room(json, room.number, account_data);
+    }
+    has_content |= !json.is_at(before) || receipts.are_of(context.request.user);
+    if !has_content {
+        json.rewind(mark);
+        return Ok(());
+    }
+    write_counts(context, json, room, &recent).await?;
+    json.close_object();
+    Ok(())
+}
+
+/// The events since the token. Of a room that is new to the user, the newest ones: what comes before them may not be known.
+async fn timeline(
+    context: &Context<'_>,
+    candidate: &Candidate<'_>,
+    recent: &Recent,
+    viewer: &mut Viewer,
+) -> Result<Timeline, SyncError> {
+    let room = candidate.room;
+    let is_new = context.is_new(room);
+    let now = context.db.stamp();
+    let after = match context.since_stamp() {
+        Some(_) if !candidate.has_news && !is_new => now,
+        Some(since) if !is_new => since,
+        Some(_) | None => Stamp::default(),
+    };
+    let window = Window { after, through: Position::last_of(now) };
+    let mut timeline = Timeline::read(context, room, recent, viewer, window).await?;
+    if is_new && context.since.is_some() {
+        timeline.limited = true;
+    }
+    Ok(timeline)
+}
+
+async fn write_counts(
+    context: &Context<'_>,
+    json: &mut Json,
+    room: &OwnRoom,
+    recent: &Recent,
+) -> Result<(), SyncError> {
+    let place = Place { room: room.number, room_id: &room.id, joined_at: room.since };
+    let known = push::Recent {
+        after: recent.after,
+        entries: &recent.entries,
+        receipts_after: recent.receipts_after,
+        receipts: &recent.receipts,
+        member_count: recent.joined,
+    };
+    let reader = context.reader().await?;
+    let unread = context.parts.push.unread(context.db, reader, &place, &known).await?;
+    let by_thread = context.request.filter.thread_counts;
+    let counts = if by_thread { unread.main } else { unread.total() };
+    json.key("unread_notifications");
+    write_pair(json, counts);
+    if by_thread && !unread.threads.is_empty() {
+        json.key("unread_thread_notifications");
+        json.open_object();
+        for (root, counts) in &unread.threads {
+            json.key(root);
+            write_pair(json, *counts);
+        }
+        json.close_object();
+    }
+    Ok(())
+}
+
+fn write_pair(json: &mut Json, counts: Counts) {
+    json.open_object();
+    json.key("highlight_count");
+    json.number(counts.highlights);
+    json.key("notification_count");
+    json.number(counts.notifications);
+    json.close_object();
+}

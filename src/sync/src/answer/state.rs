@@ -1,0 +1,218 @@
+//! The state section: what a client must know besides the timeline so that it ends with the room's state.
+//!
+//! `state` is what changed up to the **start** of the timeline; a client then applies the timeline. What the timeline does
+//! not show, because the filter held it back or because it came over another branch of the room, is told here too, or
+//! the client would never learn it. `state_after` is what changed up to the **end** of the timeline.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use database::UserNumber;
+use rooms::{
+    Event, member_key, member_of,
+    state_map::{EventNumber, StateKeyNumber, StateRoot},
+};
+
+use super::{Context, timeline::{Timeline, write_as_sent}};
+use crate::{
+    filter::{Format, LazyMembers},
+    json::Json,
+    own_rooms::OwnRoom,
+    request::{StateAfter, SyncError},
+};
+
+/// The state of a room at the end of what is told: a root, and the user's own leave after it.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) root: StateRoot,
+    pub(super) leave: Option<Arc<Event>>,
+}
+
+/// What changed, by state key. Nothing of it is read yet but the map's nodes.
+pub(super) struct StateChanges {
+    /// The state events to tell.
+    events: BTreeMap<StateKeyNumber, EventNumber>,
+    /// The root of the state that they belong to: the start of the timeline, or its end.
+    root: StateRoot,
+    /// Whether a membership changed anywhere between the token and now.
+    pub(super) changed_members: bool,
+    /// Whether all of the state is told, and not what changed.
+    is_whole: bool,
+}
+
+impl StateChanges {
+    /// What changed since the state at the token; all, if there is none.
+    pub(super) async fn read(
+        context: &Context<'_>,
+        room: &OwnRoom,
+        since: Option<StateRoot>,
+        timeline: &Timeline,
+        end: &End,
+    ) -> Result<Self, SyncError> {
+        let first = timeline.events.first();
+        let start = first.map_or(end.root, |event| event.state_before);
+        let wants_after = context.request.state_after != StateAfter::No;
+        let root = if wants_after { end.root } else { start };
+        let mut changes = Self {
+            events: BTreeMap::new(),
+            root,
+            changed_members: since.is_none(),
+            is_whole: since.is_none(),
+        };
+        match since {
+            Some(since) => changes.add_changes(context, room, since, root).await?,
+            None => changes.add_all(context, room, root).await?,
+        }
+        let told = timeline.told();
+        if !wants_after {
+            changes.add_untold(context, room, start, end, &told).await?;
+        }
+        if let Some(leave) = &end.leave
+            && (wants_after || !told.contains(&leave.number))
+        {
+            changes.events.insert(member_key(context.request.user), leave.number);
+        }
+        if timeline.events.iter().any(|event| event.membership.is_some()) {
+            changes.changed_members = true;
+        }
+        Ok(changes)
+    }
+
+    async fn add_all(
+        &mut self,
+        context: &Context<'_>,
+        room: &OwnRoom,
+        root: StateRoot,
+    ) -> Result<(), SyncError> {
+        let states = context.parts.rooms.states();
+        let entries = match context.request.filter.lazy_members {
+            LazyMembers::No => states.list(context.db, room.number, root).await?,
+            LazyMembers::Yes => {
+                states.list_class(context.db, room.number, root, StateKeyNumber::OTHER).await?
+            }
+        };
+        self.events.extend(entries);
+        Ok(())
+    }
+
+    async fn add_changes(
+        &mut self,
+        context: &Context<'_>,
+        room: &OwnRoom,
+        from: StateRoot,
+        to: StateRoot,
+    ) -> Result<(), SyncError> {
+        if from == to {
+            return Ok(());
+        }
+        let states = context.parts.rooms.states();
+        for change in states.diff(context.db, room.number, from, to).await? {
+            self.changed_members |= member_of(change.key).is_some();
+            if let Some(after) = change.after {
+                self.events.insert(change.key, after);
+            }
+        }
+        Ok(())
+    }
+
+    /// What changed between the start and the end of the timeline without being told in it.
+    async fn add_untold(
+        &mut self,
+        context: &Context<'_>,
+        room: &OwnRoom,
+        start: StateRoot,
+        end: &End,
+        told: &HashSet<EventNumber>,
+    ) -> Result<(), SyncError> {
+        if start != end.root {
+            let states = context.parts.rooms.states();
+            for change in states.diff(context.db, room.number, start, end.root).await? {
+                self.changed_members |= member_of(change.key).is_some();
+                if let Some(after) = change.after.filter(|after| !told.contains(after)) {
+                    self.events.insert(change.key, after);
+                }
+            }
+        }
+        self.events.retain(|_, event| !told.contains(event));
+        Ok(())
+    }
+
+    /// Leaves only those members that a client which loads them lazily needs now: who speaks in the timeline, who the room
+    /// is named after, oneself, and whose membership changed in a gap.
+    pub(super) async fn choose_members(
+        &mut self,
+        context: &Context<'_>,
+        room: &OwnRoom,
+        timeline: &Timeline,
+        heroes: &[UserNumber],
+    ) -> Result<(), SyncError> {
+        if context.request.filter.lazy_members == LazyMembers::No {
+            return Ok(());
+        }
+        let mut wanted: HashSet<UserNumber> = heroes.iter().copied().collect();
+        wanted.extend(timeline.events.iter().map(|event| event.sender_number));
+        if self.is_whole {
+            wanted.insert(context.request.user);
+        }
+        let keys: Vec<StateKeyNumber> = wanted
+            .into_iter()
+            .map(member_key)
+            .filter(|key| !self.events.contains_key(key))
+            .collect();
+        let states = context.parts.rooms.states();
+        let members = states.get_many(context.db, room.number, self.root, &keys).await?;
+        let told = match context.request.state_after {
+            StateAfter::No => timeline.told(),
+            StateAfter::Stable | StateAfter::Unstable | StateAfter::Both => HashSet::new(),
+        };
+        for (key, event) in keys.into_iter().zip(members) {
+            if let Some(event) = event.filter(|event| !told.contains(event)) {
+                self.events.insert(key, event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the section under the name that the client asked for. Whether anything stands in it.
+    pub(super) async fn write(
+        &self,
+        context: &Context<'_>,
+        json: &mut Json,
+        room: &OwnRoom,
+    ) -> Result<bool, SyncError> {
+        let filter = &context.request.filter;
+        let mut events = Vec::new();
+        if filter.state.allows_room(&room.id) {
+            let numbers: Vec<EventNumber> = self.events.values().copied().collect();
+            events = context.parts.rooms.named_events(context.db, room.number, &numbers).await?;
+            events.retain(|event| filter.state.matches(event));
+            events.sort_unstable_by_key(|event| event.position);
+        }
+        let names: &[&str] = match context.request.state_after {
+            StateAfter::No => &["state"],
+            StateAfter::Stable => &["state_after"],
+            StateAfter::Unstable => &["org.matrix.msc4222.state_after"],
+            StateAfter::Both => &["state_after", "org.matrix.msc4222.state_after"],
+        };
+        for name in names {
+            json.key(name);
+            json.open_object();
+            json.key("events");
+            json.open_array();
+            let mark = json.mark();
+            let out = json.elements();
+            match filter.format {
+                Format::Client => {
+                    context.parts.rooms.write_state(out, context.db, &events, None).await?;
+                }
+                Format::Federation => write_as_sent(out, &events),
+            }
+            json.appended(mark);
+            json.close_array();
+            json.close_object();
+        }
+        Ok(!events.is_empty())
+    }
+}

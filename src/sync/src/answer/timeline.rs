@@ -1,0 +1,200 @@
+//! The timeline of a room: its newest events between the token and now, or between the token and the user's leave.
+
+use std::{collections::HashSet, sync::Arc};
+
+use database::{Position, Read, RoomNumber, Stamp};
+use rooms::{Event, PaginationToken, Viewer, state_map::EventNumber, tables::ROOM_LOG};
+
+use super::Context;
+use crate::{
+    filter::Format,
+    json::Json,
+    own_rooms::OwnRoom,
+    recent::Recent,
+    request::SyncError,
+};
+
+/// The part of a room's log of which the newest events are told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// Only what came after this.
+    pub(super) after: Stamp,
+    /// Only up to here.
+    pub(super) through: Position,
+}
+
+/// The events to tell, oldest first.
+pub(super) struct Timeline {
+    pub(super) events: Vec<Arc<Event>>,
+    /// Not everything in the window was told that could have been.
+    pub(super) limited: bool,
+    pub(super) previous: PaginationToken,
+}
+
+/// Entries looked at for one room at most: a filter that nothing passes ends here.
+const MOST: usize = 2000;
+const PAGE: usize = 128;
+
+/// Walks a window backwards, in memory as far as that goes.
+struct Backwards<'a> {
+    context: &'a Context<'a>,
+    room: RoomNumber,
+    recent: &'a Recent,
+    after: Stamp,
+    /// Only what stands before this is left; `None` at the beginning.
+    before: Option<Position>,
+    through: Position,
+    ended: bool,
+}
+
+impl Backwards<'_> {
+    /// The next entries, newest first; none at the end.
+    async fn next(&mut self, limit: usize) -> Result<Vec<(Position, EventNumber)>, SyncError> {
+        if self.ended {
+            return Ok(Vec::new());
+        }
+        let held = self.held(limit);
+        if !held.is_empty() {
+            self.before = held.last().map(|(at, _)| *at);
+            return Ok(held);
+        }
+        if self.recent.after <= self.after {
+            self.ended = true;
+            return Ok(Vec::new());
+        }
+        let rows = ROOM_LOG
+            .under(self.room)
+            .after((self.room, Position::last_of(self.after)))
+            .through((self.room, self.through));
+        let rows = match self.before {
+            Some(before) => rows.before((self.room, before)),
+            None => rows,
+        };
+        let page = self.context.db.page(rows.reversed(), limit).await?;
+        self.ended = page.len() < limit;
+        let page: Vec<_> = page.into_iter().map(|((_, at), event)| (at, event)).collect();
+        self.before = page.last().map_or(self.before, |(at, _)| Some(*at));
+        Ok(page)
+    }
+
+    fn held(&self, limit: usize) -> Vec<(Position, EventNumber)> {
+        let entries = &self.recent.entries;
+        let is_left = |at: Position| {
+            at <= self.through && self.before.is_none_or(|before| at < before)
+        };
+        let end = entries.partition_point(|(at, _)| is_left(*at));
+        let newest_first = entries[..end].iter().rev();
+        newest_first.take_while(|(at, _)| at.0 > self.after).take(limit).copied().collect()
+    }
+}
+
+impl Timeline {
+    /// The newest events of the window that the filter wants and the viewer may see.
+    pub(super) async fn read(
+        context: &Context<'_>,
+        room: &OwnRoom,
+        recent: &Recent,
+        viewer: &mut Viewer,
+        window: Window,
+    ) -> Result<Self, SyncError> {
+        let Window { after, through } = window;
+        let filter = &context.request.filter;
+        let limit = filter.timeline_limit;
+        let (number, before) = (room.number, None);
+        let mut walk =
+            Backwards { context, room: number, recent, after, before, through, ended: false };
+        let mut timeline = Self {
+            events: Vec::new(),
+            limited: false,
+            previous: PaginationToken::after(through, context.db.stamp()),
+        };
+        let mut looked_at = 0;
+        let wants_room = filter.timeline.allows_room(&room.id);
+        'window: while wants_room {
+            let page = walk.next((limit + 1 - timeline.events.len()).clamp(1, PAGE)).await?;
+            let Some((oldest, _)) = page.last() else { break };
+            let oldest = *oldest;
+            looked_at += page.len();
+            let numbers: Vec<EventNumber> = page.into_iter().map(|(_, event)| event).collect();
+            let events = context.parts.rooms.named_events(context.db, number, &numbers).await?;
+            let visible = viewer.visible(&context.parts.rooms, context.db, &events).await?;
+            for (event, visible) in events.into_iter().zip(visible) {
+                if !visible || !filter.timeline.matches(&event) || is_ignored(context, &event) {
+                    continue;
+                }
+                if timeline.events.len() == limit {
+                    timeline.limited = true;
+                    break 'window;
+                }
+                timeline.events.push(event);
+            }
+            if looked_at >= MOST {
+                timeline.limited = true;
+                timeline.previous = PaginationToken::before(oldest, context.db.stamp());
+                break;
+            }
+        }
+        if looked_at < MOST
+            && let Some(oldest) = timeline.events.last()
+        {
+            timeline.previous = PaginationToken::before(oldest.position, context.db.stamp());
+        }
+        timeline.events.reverse();
+        Ok(timeline)
+    }
+
+    /// One event, which is told whatever the filter's limit.
+    pub(super) fn of_one(event: Arc<Event>, stamp: Stamp) -> Self {
+        let previous = PaginationToken::before(event.position, stamp);
+        Self { events: vec![event], limited: true, previous }
+    }
+
+    /// The numbers of its events.
+    pub(super) fn told(&self) -> HashSet<EventNumber> {
+        self.events.iter().map(|event| event.number).collect()
+    }
+
+    pub(super) async fn write(
+        &self,
+        context: &Context<'_>,
+        json: &mut Json,
+        viewer: &mut Viewer,
+    ) -> Result<(), SyncError> {
+        json.key("timeline");
+        json.open_object();
+        json.key("events");
+        json.open_array();
+        let mark = json.mark();
+        let out = json.elements();
+        match context.request.filter.format {
+            Format::Client => {
+                let rooms = &context.parts.rooms;
+                let device = Some(&*context.request.device);
+                rooms.write_events(out, context.db, viewer, device, &self.events, None).await?;
+            }
+            Format::Federation => write_as_sent(out, &self.events),
+        }
+        json.appended(mark);
+        json.close_array();
+        json.key("limited");
+        json.boolean(self.limited);
+        json.key("prev_batch");
+        json.text(&self.previous.to_string());
+        json.close_object();
+        Ok(())
+    }
+}
+
+/// Events as servers send them to each other.
+pub(super) fn write_as_sent(out: &mut Vec<u8>, events: &[Arc<Event>]) {
+    let start = out.len();
+    for event in events {
+        rooms::client_json::separate(out, start);
+        out.extend_from_slice(event.json().as_bytes());
+    }
+}
+
+/// Messages of those whom the user ignores are not told; what changes the room's state is.
+fn is_ignored(context: &Context<'_>, event: &Event) -> bool {
+    !event.is_state() && context.ignored.contains(&event.sender)
+}

@@ -1,0 +1,121 @@
+//! The handle: answers at once if there is something to tell, else waits.
+
+use std::{sync::Arc, time::Duration};
+
+use database::{Read, StoreError};
+use push::Push;
+use rooms::{Rooms, SyncToken};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use users::Users;
+
+use crate::{
+    answer::{self, Answer},
+    notifier::Notifier,
+    own_rooms::OwnRoomsCache,
+    recent::RecentCache,
+    request::{SyncError, SyncRequest},
+};
+
+#[derive(Clone, Debug)]
+pub struct SyncConfig {
+    /// Bytes of memory for lists of rooms and for the newest parts of rooms.
+    pub cache_bytes: u64,
+    /// How long a client may wait at most, whatever it asks for.
+    pub max_wait: Duration,
+}
+
+/// Answers `/sync`. Cheap to clone.
+#[derive(Clone)]
+pub struct Sync(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) rooms: Rooms,
+    pub(crate) users: Users,
+    pub(crate) push: Push,
+    pub(crate) notifier: Notifier,
+    pub(crate) own_rooms: OwnRoomsCache,
+    pub(crate) recent: RecentCache,
+    max_wait: Duration,
+}
+
+impl Default for SyncConfig {
+    fn default() -> Self {
+        Self { cache_bytes: 8 << 20, max_wait: Duration::from_secs(300) }
+    }
+}
+
+impl Sync {
+    /// Starts following the server's log.
+    pub async fn open(
+        rooms: Rooms,
+        push: Push,
+        config: SyncConfig,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let notifier = Notifier::open(rooms.clone(), tasks, stop).await?;
+        Ok(Self(Arc::new(Parts {
+            users: rooms.users().clone(),
+            rooms,
+            push,
+            notifier,
+            own_rooms: OwnRoomsCache::new(config.cache_bytes / 2),
+            recent: RecentCache::new(config.cache_bytes / 2),
+            max_wait: config.max_wait,
+        })))
+    }
+
+    /// Resolves when no `/sync` can be answered any more, because the follower of the log has ended.
+    pub async fn failed(&self) {
+        self.0.notifier.failed().await;
+    }
+
+    /// The answer as JSON. Waits for it if there is nothing to tell yet; dropping the future ends the wait.
+    pub async fn sync(&self, request: SyncRequest) -> Result<Vec<u8>, SyncError> {
+        let parts = &*self.0;
+        let mut since = match request.since {
+            Some(token) => Some(checked(parts, token).await?),
+            None => None,
+        };
+        let timeout = request.timeout.min(parts.max_wait);
+        let may_wait = since.is_some() && !request.full_state && !timeout.is_zero();
+        if !may_wait {
+            return Ok(build(parts, &request, since).await?.json);
+        }
+        // Before the first snapshot, so that nothing can come in between.
+        let waiter = parts.notifier.register(request.user);
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let answer = build(parts, &request, since).await?;
+            if !answer.is_empty || parts.notifier.is_closed() {
+                return Ok(answer.json);
+            }
+            let Answer { json, next, seen, .. } = answer;
+            drop(json);
+            since = Some(next);
+            let woken = waiter.woken_beyond(seen);
+            if tokio::time::timeout_at(deadline, woken).await.is_err() {
+                return Ok(build(parts, &request, since).await?.json);
+            }
+        }
+    }
+}
+
+/// Built in a box of its own: what waits does not hold the space that building takes.
+async fn build(
+    parts: &Parts,
+    request: &SyncRequest,
+    since: Option<SyncToken>,
+) -> Result<Answer, SyncError> {
+    Box::pin(answer::build(parts, request, since)).await
+}
+
+/// The token as this database means it. One from the future was not given by this server.
+async fn checked(parts: &Parts, token: SyncToken) -> Result<SyncToken, SyncError> {
+    let store = parts.rooms.store();
+    let stamp = store.clamp(token.stamp);
+    if stamp > *store.published().borrow() && stamp > store.snapshot().await?.stamp() {
+        return Err(SyncError::BadToken);
+    }
+    Ok(SyncToken { stamp, ..token })
+}

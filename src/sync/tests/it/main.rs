@@ -1,0 +1,7 @@
+//! Sync on the memory engine: people who chat, and what their clients are told.
+
+mod model;
+mod order;
+mod sections;
+mod waiting;
+mod world;

@@ -1,0 +1,285 @@
+//! A server in memory, and people on it.
+
+use std::{sync::Arc, time::Duration};
+
+use database::{Millis, MockClock, SeededRandom, Store, UserNumber};
+use federation::Keys;
+use push::{Push, PushConfig};
+use rooms::{
+    Change, CreateRoom, InitialState, Markers, MembershipRequest, Message, Preset, Redaction,
+    RoomError, Rooms, RoomsConfig, State, TransactionId, Visibility,
+};
+use ruma::{
+    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId,
+    api::client::filter::FilterDefinition, owned_server_name,
+};
+use serde_json::{Map, Value, json, value::RawValue};
+use sync::{Filter, StateAfter, Sync, SyncConfig, SyncError, SyncRequest};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use users::{Hashing, NewAccount, Users, UsersConfig};
+
+pub(crate) struct World {
+    pub(crate) users: Users,
+    pub(crate) rooms: Rooms,
+    pub(crate) sync: Sync,
+    pub(crate) stop: CancellationToken,
+}
+
+#[derive(Clone)]
+pub(crate) struct Person {
+    world: Arc<World>,
+    pub(crate) user_id: OwnedUserId,
+    pub(crate) number: UserNumber,
+    device: OwnedDeviceId,
+}
+
+/// How a client asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    pub(crate) since: Option<String>,
+    pub(crate) filter: Value,
+    pub(crate) full_state: bool,
+    pub(crate) state_after: StateAfter,
+    pub(crate) timeout: Duration,
+}
+
+impl Ask {
+    pub(crate) fn since(since: &str) -> Self {
+        Self { since: Some(since.to_owned()), ..Self::default() }
+    }
+
+    pub(crate) fn filter(mut self, filter: Value) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    pub(crate) fn waiting(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Arc<Self> {
+        Self::seeded(1).await
+    }
+
+    pub(crate) async fn seeded(seed: u64) -> Arc<Self> {
+        let store = Store::memory();
+        let clock = Arc::new(MockClock::new(Millis(1_700_000_000_000)));
+        let random = Arc::new(SeededRandom::new(seed));
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let server_name = owned_server_name!("localhost");
+        let config = UsersConfig {
+            hashing: Hashing::weak_for_tests(),
+            ..UsersConfig::new(server_name.clone())
+        };
+        let users =
+            Users::new(store.clone(), clock.clone(), random.clone(), config, tasks.clone());
+        let keys = Keys::open(&store, &*random, &*clock, server_name.clone())
+            .await
+            .expect("keys are made");
+        let config = RoomsConfig {
+            server_name,
+            default_version: RoomVersionId::V11,
+            event_cache_bytes: 1 << 24,
+            node_cache_bytes: 1 << 24,
+        };
+        let rooms = Rooms::open(
+            store.clone(),
+            clock,
+            random,
+            users.clone(),
+            keys,
+            config,
+            tasks.clone(),
+            stop.clone(),
+        );
+        let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
+        let sync = Sync::open(rooms.clone(), push, SyncConfig::default(), &tasks, stop.clone())
+            .await
+            .expect("sync opens");
+        Arc::new(Self { users, rooms, sync, stop })
+    }
+
+    pub(crate) async fn person(self: &Arc<Self>, name: &str) -> Person {
+        let user_id = self.users.wanted_name(name).expect("a good name");
+        let new = NewAccount { user_id, password: None, is_admin: false, device: None };
+        let account = self.users.register(new).await.expect("the name is free");
+        Person {
+            world: self.clone(),
+            user_id: account.user_id,
+            number: account.number,
+            device: "DEVICE".into(),
+        }
+    }
+
+    pub(crate) async fn people<const N: usize>(self: &Arc<Self>, names: [&str; N]) -> [Person; N] {
+        let mut people = Vec::new();
+        for name in names {
+            people.push(self.person(name).await);
+        }
+        people.try_into().unwrap_or_else(|_| unreachable!("as many as names"))
+    }
+}
+
+fn raw(value: &Value) -> Box<RawValue> {
+    RawValue::from_string(value.to_string()).expect("a value is JSON")
+}
+
+impl Person {
+    pub(crate) async fn create_room(&self, preset: Preset) -> OwnedRoomId {
+        self.create_room_with(preset, &[]).await
+    }
+
+    pub(crate) async fn create_room_with(
+        &self,
+        preset: Preset,
+        state: &[(&str, Value)],
+    ) -> OwnedRoomId {
+        let initial_state = state.iter().map(|(kind, content)| InitialState {
+            kind: (*kind).to_owned(),
+            state_key: String::new(),
+            content: raw(content),
+        });
+        let request = CreateRoom {
+            creator: self.user_id.clone(),
+            version: None,
+            preset: Some(preset),
+            visibility: Visibility::Private,
+            alias_localpart: None,
+            name: None,
+            topic: None,
+            invite: Vec::new(),
+            is_direct: false,
+            creation_content: Map::new(),
+            initial_state: initial_state.collect(),
+            power_levels: Map::new(),
+        };
+        self.world.rooms.create_room(request).await.expect("the room is made")
+    }
+
+    pub(crate) async fn change(
+        &self,
+        room: &RoomId,
+        target: &Person,
+        change: Change,
+    ) -> Result<(), RoomError> {
+        let request = MembershipRequest::of(self.user_id.clone(), target.user_id.clone(), change);
+        self.world.rooms.change_membership(room, request).await
+    }
+
+    pub(crate) async fn join(&self, room: &RoomId) {
+        self.change(room, self, Change::Join).await.expect("may join");
+    }
+
+    pub(crate) async fn leave(&self, room: &RoomId) {
+        self.change(room, self, Change::Leave).await.expect("may leave");
+    }
+
+    pub(crate) async fn invite(&self, room: &RoomId, target: &Person) {
+        self.change(room, target, Change::Invite).await.expect("may invite");
+    }
+
+    pub(crate) async fn send(&self, room: &RoomId, body: &str) -> OwnedEventId {
+        self.try_send(room, json!({ "msgtype": "m.text", "body": body })).await.expect("may send")
+    }
+
+    pub(crate) async fn try_send(
+        &self,
+        room: &RoomId,
+        content: Value,
+    ) -> Result<OwnedEventId, RoomError> {
+        let message = Message {
+            sender: self.user_id.clone(),
+            kind: "m.room.message".to_owned(),
+            content: raw(&content),
+            transaction: None::<TransactionId>,
+            timestamp: None,
+        };
+        Ok(self.world.rooms.send(room, message).await?.event_id)
+    }
+
+    pub(crate) async fn set_state(
+        &self,
+        room: &RoomId,
+        kind: &str,
+        content: Value,
+    ) -> Result<OwnedEventId, RoomError> {
+        let state = State {
+            sender: self.user_id.clone(),
+            kind: kind.to_owned(),
+            state_key: String::new(),
+            content: raw(&content),
+            timestamp: None,
+        };
+        Ok(self.world.rooms.set_state(room, state).await?.event_id)
+    }
+
+    pub(crate) async fn redact(
+        &self,
+        room: &RoomId,
+        target: OwnedEventId,
+    ) -> Result<OwnedEventId, RoomError> {
+        let redaction = Redaction {
+            sender: self.user_id.clone(),
+            target,
+            content: Map::new(),
+            transaction: None,
+        };
+        Ok(self.world.rooms.redact(room, redaction).await?.event_id)
+    }
+
+    pub(crate) async fn read(&self, room: &RoomId, markers: Markers) -> Result<(), RoomError> {
+        self.world.rooms.mark_read(room, self.number, markers).await
+    }
+
+    pub(crate) fn request(&self, ask: &Ask) -> SyncRequest {
+        let filter = match &ask.filter {
+            Value::Null => Filter::everything(),
+            filter => {
+                let filter: FilterDefinition =
+                    serde_json::from_value(filter.clone()).expect("a filter");
+                Arc::new(Filter::from(&filter))
+            }
+        };
+        SyncRequest {
+            user_id: self.user_id.clone(),
+            user: self.number,
+            device: self.device.clone(),
+            since: ask.since.as_ref().map(|since| since.parse().expect("a token")),
+            filter,
+            full_state: ask.full_state,
+            state_after: ask.state_after,
+            timeout: ask.timeout,
+        }
+    }
+
+    pub(crate) async fn try_sync(&self, ask: &Ask) -> Result<Value, SyncError> {
+        let answer = self.world.sync.sync(self.request(ask)).await?;
+        Ok(serde_json::from_slice(&answer).expect("the answer is JSON"))
+    }
+
+    pub(crate) async fn sync(&self, ask: &Ask) -> Value {
+        self.try_sync(ask).await.expect("the token is good")
+    }
+
+    /// A token of now.
+    pub(crate) async fn token(&self) -> String {
+        next_batch(&self.sync(&Ask::default()).await)
+    }
+}
+
+pub(crate) fn next_batch(answer: &Value) -> String {
+    answer["next_batch"].as_str().expect("every answer has a token").to_owned()
+}
+
+/// The events of a list such as `rooms.join.X.timeline`.
+pub(crate) fn events(list: &Value) -> Vec<Value> {
+    list["events"].as_array().cloned().unwrap_or_default()
+}
+
+pub(crate) fn ids(list: &Value) -> Vec<String> {
+    let ids = events(list);
+    ids.iter().filter_map(|event| Some(event["event_id"].as_str()?.to_owned())).collect()
+}
