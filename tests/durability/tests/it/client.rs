@@ -43,13 +43,8 @@ impl Client {
 
     pub(crate) async fn login(server: &Server, name: &str) -> Self {
         let http = server.http();
-        let body = json!({
-            "type": "m.login.password",
-            "identifier": { "type": "m.id.user", "user": name },
-            "password": PASSWORD,
-        });
-        let answer = http.ask(Method::POST, "/v3/login", None, Some(&body)).await;
-        Self::from_answer(http, &answer.expect("the server runs").expect_ok())
+        let answer = ask_to_login(&http, name, PASSWORD).await;
+        Self::from_answer(http, &answer.expect_ok())
     }
 
     fn from_answer(http: Http, body: &Value) -> Self {
@@ -309,6 +304,16 @@ pub(crate) async fn ask_to_register(http: &Http, name: &str) -> Result<Answer, U
     });
     http.ask(Method::POST, "/v3/register", None, Some(&body))
         .await
+}
+
+pub(crate) async fn ask_to_login(http: &Http, name: &str, password: &str) -> Answer {
+    let body = json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": name },
+        "password": password,
+    });
+    let answer = http.ask(Method::POST, "/v3/login", None, Some(&body)).await;
+    answer.expect("the server runs")
 }
 
 /// Percent-encodes what a path or query may not carry.

@@ -5,6 +5,7 @@
 mod backup;
 mod chance;
 mod client;
+mod commands;
 mod disk_syncs;
 mod file_limit;
 mod http;

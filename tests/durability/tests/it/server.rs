@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::Method;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -69,17 +69,33 @@ impl Home {
     }
 
     /// Runs one of the binary's other commands on this home's database.
-    pub(crate) async fn run(&self, database: &Path, arguments: &[&str]) -> std::process::Output {
+    pub(crate) async fn run(&self, database: &Path, arguments: &[&str]) -> Output {
+        self.run_with_input(database, arguments, "").await
+    }
+
+    pub(crate) async fn run_with_input(
+        &self,
+        database: &Path,
+        arguments: &[&str],
+        input: &str,
+    ) -> Output {
         let mut command = self.command(database);
         // Nothing listens: the address only has to be valid.
         command
             .args(arguments)
             .env("AQUEDUCT_LISTEN", "127.0.0.1:1")
-            .stdin(Stdio::null());
-        let output = timeout(START_LIMIT, command.output())
-            .await
-            .expect("the command ends in time");
-        output.expect("the binary starts")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the binary starts");
+        let mut stdin = process.stdin.take().expect("stdin is piped");
+        // It may end without having read.
+        drop(stdin.write_all(input.as_bytes()).await);
+        drop(stdin);
+        let output = timeout(START_LIMIT, process.wait_with_output()).await;
+        output
+            .expect("the command ends in time")
+            .expect("it is our child")
     }
 
     fn command(&self, database: &Path) -> Command {
