@@ -1,0 +1,21 @@
+//! `GET /rooms/{roomId}/event/{eventId}`: client-server API, "Getting events for a room".
+
+use edge::{ApiError, Call, RawJson, State};
+use rooms::Rooms;
+use ruma::api::client::room::get_room_event::v3::Request;
+
+use super::reader;
+use crate::rooms::refusal::refuse;
+
+pub(super) async fn event(
+    State(rooms): State<Rooms>,
+    call: Call<Request>,
+) -> Result<RawJson, ApiError> {
+    let Request {
+        room_id, event_id, ..
+    } = &call.request;
+    let event = rooms
+        .event_for(room_id, &reader(&call.caller), event_id)
+        .await;
+    event.map(RawJson).map_err(refuse)
+}

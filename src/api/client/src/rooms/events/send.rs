@@ -1,0 +1,30 @@
+//! `PUT /rooms/{roomId}/send/{eventType}/{txnId}`: client-server API, "Sending events to a room".
+
+use edge::{ApiError, Call, State};
+use rooms::{Message, Rooms, TransactionId};
+use ruma::api::client::message::send_message_event::v3::{Request, Response};
+
+use crate::rooms::refusal::refuse;
+
+pub(super) async fn send(
+    State(rooms): State<Rooms>,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let request = call.request;
+    let message = Message {
+        sender: call.caller.user_id.clone(),
+        kind: request.event_type.to_string(),
+        content: request.body.into_json(),
+        transaction: Some(TransactionId {
+            device: call.caller.device_id.clone(),
+            id: request.txn_id.to_string(),
+        }),
+        // Only application services may set the time.
+        timestamp: None,
+    };
+    let sent = rooms
+        .send(&request.room_id, message)
+        .await
+        .map_err(refuse)?;
+    Ok(Response::new(sent.event_id))
+}

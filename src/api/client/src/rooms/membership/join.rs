@@ -1,0 +1,144 @@
+//! `POST /join/{roomIdOrAlias}` and `POST /rooms/{roomId}/join`: client-server API, "Joining rooms".
+//!
+//! Request types of our own: keys of the body that the spec does not name go into the member event, as in other servers.
+
+use edge::{ApiError, Call, State};
+use http::Request as HttpRequest;
+use rooms::{Change, MembershipRequest, RoomError, Rooms};
+use ruma::{
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId,
+    api::{
+        IncomingRequest,
+        auth_scheme::AccessToken,
+        client::membership::{join_room_by_id, join_room_by_id_or_alias},
+        error::{DeserializationError, Error},
+    },
+    metadata,
+};
+use serde_json::{Map, Value};
+
+use super::resolve;
+use crate::rooms::refusal::refuse;
+
+/// Joins by id or alias.
+pub(in crate::rooms) struct JoinByName {
+    name: OwnedRoomOrAliasId,
+    body: Map<String, Value>,
+}
+
+/// Joins by id.
+pub(in crate::rooms) struct JoinById {
+    room_id: OwnedRoomId,
+    body: Map<String, Value>,
+}
+
+metadata! {
+    @for JoinByName,
+    method: POST,
+    rate_limited: true,
+    authentication: AccessToken,
+    history: {
+        1.0 => "/_matrix/client/r0/join/{room_id_or_alias}",
+        1.1 => "/_matrix/client/v3/join/{room_id_or_alias}",
+    }
+}
+
+metadata! {
+    @for JoinById,
+    method: POST,
+    rate_limited: true,
+    authentication: AccessToken,
+    history: {
+        1.0 => "/_matrix/client/r0/rooms/{room_id}/join",
+        1.1 => "/_matrix/client/v3/rooms/{room_id}/join",
+    }
+}
+
+pub(super) async fn join(
+    State(rooms): State<Rooms>,
+    call: Call<JoinByName>,
+) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
+    let room_id = resolve(&rooms, call.request.name).await?;
+    enter(
+        &rooms,
+        &room_id,
+        call.caller.user_id.clone(),
+        call.request.body,
+    )
+    .await?;
+    Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
+}
+
+pub(super) async fn join_by_id(
+    State(rooms): State<Rooms>,
+    call: Call<JoinById>,
+) -> Result<join_room_by_id::v3::Response, ApiError> {
+    let JoinById { room_id, body } = call.request;
+    enter(&rooms, &room_id, call.caller.user_id.clone(), body).await?;
+    Ok(join_room_by_id::v3::Response::new(room_id))
+}
+
+async fn enter(
+    rooms: &Rooms,
+    room_id: &OwnedRoomId,
+    user: OwnedUserId,
+    mut body: Map<String, Value>,
+) -> Result<(), ApiError> {
+    body.remove("third_party_signed");
+    let reason = match body.remove("reason") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(reason)) => Some(reason),
+        Some(_) => return Err(ApiError::bad_json("`reason` must be a string")),
+    };
+    let mut request = MembershipRequest::own(user, Change::Join).because(reason);
+    request.extra = body;
+    rooms
+        .change_membership(room_id, request)
+        .await
+        .map_err(|error| match error {
+            RoomError::UnknownRoom => ApiError::not_found("this server does not know that room"),
+            error => refuse(error),
+        })
+}
+
+/// The body, which may be missing.
+pub(super) fn body(
+    request: &HttpRequest<&[u8]>,
+) -> Result<Map<String, Value>, DeserializationError> {
+    match request.body().trim_ascii() {
+        b"" => Ok(Map::new()),
+        text => Ok(serde_json::from_slice(text)?),
+    }
+}
+
+impl IncomingRequest for JoinByName {
+    type EndpointError = Error;
+    type OutgoingResponse = join_room_by_id_or_alias::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: HttpRequest<&[u8]>,
+        path: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let name = path.first().copied().unwrap_or_default().try_into()?;
+        Ok(Self {
+            name,
+            body: body(&request)?,
+        })
+    }
+}
+
+impl IncomingRequest for JoinById {
+    type EndpointError = Error;
+    type OutgoingResponse = join_room_by_id::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: HttpRequest<&[u8]>,
+        path: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let room_id = path.first().copied().unwrap_or_default().try_into()?;
+        Ok(Self {
+            room_id,
+            body: body(&request)?,
+        })
+    }
+}

@@ -1,0 +1,20 @@
+//! `POST /rooms/{roomId}/leave`: client-server API, "Leaving rooms". Also rejects an invite and takes back a knock.
+
+use edge::{ApiError, Call, State};
+use rooms::{Change, MembershipRequest, Rooms};
+use ruma::api::client::membership::leave_room::v3::{Request, Response};
+
+use crate::rooms::refusal::refuse;
+
+pub(super) async fn leave(
+    State(rooms): State<Rooms>,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    let user = call.caller.user_id.clone();
+    let request = MembershipRequest::own(user, Change::Leave).because(call.request.reason);
+    rooms
+        .change_membership(&call.request.room_id, request)
+        .await
+        .map_err(refuse)?;
+    Ok(Response::new())
+}

@@ -1,0 +1,42 @@
+//! Client-server API, "Room membership".
+
+mod ban;
+mod forget;
+mod invite;
+mod join;
+mod kick;
+mod knock;
+mod leave;
+mod unban;
+
+use edge::{ApiError, Class, Routes, Rule};
+use rooms::Rooms;
+use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomAliasId};
+
+use super::refusal::refuse;
+use crate::ClientApi;
+
+pub(super) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
+    let joins = Rule::new().class(Class::Join);
+    routes
+        .add_with(join::join, joins)
+        .add_with(join::join_by_id, joins)
+        .add_with(knock::knock, joins)
+        .add(invite::invite)
+        .add(leave::leave)
+        .add(kick::kick)
+        .add(ban::ban)
+        .add(unban::unban)
+        .add(forget::forget)
+}
+
+/// The room that a client names by its id or an alias.
+async fn resolve(rooms: &Rooms, name: OwnedRoomOrAliasId) -> Result<OwnedRoomId, ApiError> {
+    match OwnedRoomId::try_from(name) {
+        Ok(room_id) => Ok(room_id),
+        Err(alias) => {
+            let alias: &RoomAliasId = alias.as_str().try_into().map_err(ApiError::invalid_param)?;
+            rooms.resolve_alias(alias).await.map_err(refuse)
+        }
+    }
+}
