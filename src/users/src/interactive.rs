@@ -18,7 +18,7 @@ use crate::{
     users::{Registration, Users},
 };
 
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
+const LIFETIME: Duration = Duration::from_mins(30);
 const CONVERSATIONS: usize = 10_000;
 const ID_LENGTH: usize = 24;
 

@@ -59,7 +59,7 @@ impl UsersConfig {
             registration: Registration::Closed,
             hashing: Hashing::owasp(),
             token_cache_bytes: 4 * 1024 * 1024,
-            access_token_lifetime: Duration::from_secs(60 * 60),
+            access_token_lifetime: Duration::from_hours(1),
         }
     }
 }

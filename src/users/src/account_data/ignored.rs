@@ -1,13 +1,11 @@
 //! Whom a user does not want to hear of: `m.ignored_user_list`, client-server API, "Ignoring Users".
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use database::{Read, Snapshot, Stamp, StoreError, UserNumber};
 use ruma::OwnedUserId;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{account_data, cache::Cache, users::Users};
 
@@ -37,7 +35,7 @@ impl IgnoredCache {
 #[derive(Deserialize)]
 struct Content {
     #[serde(default)]
-    ignored_users: BTreeMap<String, serde::de::IgnoredAny>,
+    ignored_users: Map<String, Value>,
 }
 
 impl Users {
@@ -62,6 +60,6 @@ impl Users {
 
 fn parse(content: &str) -> HashSet<OwnedUserId> {
     let Ok(content) = serde_json::from_str::<Content>(content) else { return HashSet::new() };
-    let ids = content.ignored_users.into_keys();
-    ids.filter_map(|id| OwnedUserId::try_from(id).ok()).collect()
+    let ids = content.ignored_users.keys();
+    ids.filter_map(|id| OwnedUserId::try_from(id.as_str()).ok()).collect()
 }

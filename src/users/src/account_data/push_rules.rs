@@ -2,10 +2,11 @@
 //! until then everybody has the predefined ones.
 
 use database::{Read, StoreError, Txn, UserNumber};
+use protocol::push::{BodyMentions, server_default};
 use ruma::{
     UserId,
     push::{
-        Action, InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind,
+        Action, AnyPushRuleRef, InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind,
         RuleNotFoundError, Ruleset,
     },
 };
@@ -52,7 +53,7 @@ impl Users {
         user: UserNumber,
         user_id: &UserId,
     ) -> Result<Ruleset, StoreError> {
-        let predefined = Ruleset::server_default(user_id);
+        let predefined = predefined(user_id);
         let Some(content) = account_data::get(db, user, None, PUSH_RULES).await? else {
             return Ok(predefined);
         };
@@ -96,12 +97,19 @@ impl Users {
 
 /// The account data of a user who has changed no rule.
 pub(crate) fn predefined_json(user_id: &UserId) -> String {
-    content(&Ruleset::server_default(user_id))
+    content(&predefined(user_id))
+}
+
+/// As the spec has them since version 1.17: names in a body are no mentions.
+fn predefined(user_id: &UserId) -> Ruleset {
+    server_default(user_id, BodyMentions::Ignored)
 }
 
 fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), PushRuleError> {
     match change {
-        PushRuleChange::Set { rule, after, before } => set(rules, rule, after, before),
+        PushRuleChange::Set { rule, after, before } => {
+            set(rules, rule, after.as_deref(), before.as_deref())
+        }
         PushRuleChange::Remove { kind, id } => Ok(rules.remove(kind, id)?),
         PushRuleChange::Enable { kind, id, enabled } => Ok(rules.set_enabled(kind, id, enabled)?),
         PushRuleChange::SetActions { kind, id, actions } => {
@@ -114,16 +122,16 @@ fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), PushRuleErro
 fn set(
     rules: &mut Ruleset,
     rule: NewPushRule,
-    after: Option<String>,
-    before: Option<String>,
+    after: Option<&str>,
+    before: Option<&str>,
 ) -> Result<(), PushRuleError> {
     let (kind, id) = (rule.kind(), rule.rule_id().to_owned());
     let is_moved = after.is_some() || before.is_some();
-    let was_enabled = rules.get(kind.clone(), &id).map(|rule| rule.enabled());
+    let was_enabled = rules.get(kind.clone(), &id).map(AnyPushRuleRef::enabled);
     if is_moved && was_enabled.is_some() {
         rules.remove(kind.clone(), &id)?;
     }
-    rules.insert(rule, after.as_deref(), before.as_deref())?;
+    rules.insert(rule, after, before)?;
     if was_enabled == Some(false) {
         rules.set_enabled(kind, &id, false)?;
     }

@@ -83,11 +83,11 @@ impl Users {
             }
         }
         match but {
-            None => devices::delete_all(txn, user),
+            None => devices::delete_all(txn, user).await?,
             Some(keep) => {
                 for entry in devices::list(txn, user).await? {
                     if entry.id != keep {
-                        devices::delete(txn, user, &entry.id);
+                        devices::delete(txn, user, &entry.id).await?;
                     }
                 }
             }
@@ -127,7 +127,7 @@ impl Users {
                 let mut revoked = Revoked::default();
                 for id in ids {
                     revoked.add(Revoked::session(&txn, user, id).await?);
-                    devices::delete(&txn, user, id);
+                    devices::delete(&txn, user, id).await?;
                 }
                 Ok::<_, StoreError>(revoked)
             };

@@ -1,0 +1,14 @@
+//! `GET /register/m.login.registration_token/validity`: client-server API, "Token-authenticated registration".
+
+use edge::{ApiError, Call, State};
+use ruma::api::client::account::check_registration_token_validity::v1::{Request, Response};
+use users::Users;
+
+pub(crate) async fn token_validity(
+    State(users): State<Users>,
+    call: Call<Request>,
+) -> Result<Response, ApiError> {
+    Ok(Response::new(
+        users.is_registration_token(&call.request.token),
+    ))
+}

@@ -1,0 +1,66 @@
+//! `GET /user/{userId}/rooms/{roomId}/account_data/{type}`: client-server API, "Client Config".
+
+use edge::{ApiError, Call, RawJson, State};
+use rooms::Rooms;
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    api::{
+        IncomingRequest, auth_scheme::AccessToken,
+        client::config::get_room_account_data::v3::Response, error::DeserializationError, metadata,
+    },
+};
+use users::{Users, account_data};
+
+use crate::account_data::{not_set, path, require_own, require_room};
+
+/// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
+pub(crate) struct Request {
+    user_id: OwnedUserId,
+    room_id: OwnedRoomId,
+    kind: String,
+}
+
+metadata! {
+    @for Request,
+    method: GET,
+    rate_limited: false,
+    authentication: AccessToken,
+    history: {
+        1.0 => "/_matrix/client/r0/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
+        1.1 => "/_matrix/client/v3/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
+    }
+}
+
+impl IncomingRequest for Request {
+    type EndpointError = ruma::api::error::Error;
+    type OutgoingResponse = Response;
+
+    fn try_from_http_request_inner(
+        _request: http::Request<&[u8]>,
+        arguments: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let (user_id, room_id, kind) = path(arguments)?;
+        Ok(Self {
+            user_id,
+            room_id,
+            kind,
+        })
+    }
+}
+
+pub(crate) async fn get_room(
+    State(users): State<Users>,
+    State(rooms): State<Rooms>,
+    call: Call<Request>,
+) -> Result<RawJson, ApiError> {
+    let Request {
+        user_id,
+        room_id,
+        kind,
+    } = call.request;
+    require_own(&call.caller, &user_id)?;
+    let db = users.snapshot().await?;
+    let room = require_room(&rooms, &db, &room_id).await?;
+    let content = account_data::get(&db, call.caller.number, Some(room), &kind).await?;
+    Ok(RawJson(content.ok_or_else(not_set)?.into_bytes()))
+}

@@ -1,0 +1,47 @@
+//! What the server says of itself: client-server API, "API Versions", "Server Discovery", "Capabilities negotiation".
+
+mod capabilities;
+mod versions;
+mod well_known;
+
+use std::sync::Arc;
+
+use edge::Routes;
+use ruma::RoomVersionId;
+
+use crate::ClientApi;
+
+/// What the operator decided and clients may know. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerInfo(Arc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    public_base_url: String,
+    default_room_version: RoomVersionId,
+}
+
+impl ServerInfo {
+    /// `public_base_url` is where clients reach this server, such as `https://matrix.example.org`.
+    pub fn new(public_base_url: String, default_room_version: RoomVersionId) -> Self {
+        Self(Arc::new(Facts {
+            public_base_url,
+            default_room_version,
+        }))
+    }
+
+    pub(crate) fn public_base_url(&self) -> &str {
+        &self.0.public_base_url
+    }
+
+    pub(crate) fn default_room_version(&self) -> &RoomVersionId {
+        &self.0.default_room_version
+    }
+}
+
+pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
+    routes
+        .add(versions::versions)
+        .add(capabilities::capabilities)
+        .add(well_known::well_known)
+}

@@ -1,0 +1,14 @@
+//! What accounts promise, on the memory engine.
+
+mod account_data;
+mod deactivation;
+mod filters;
+mod house;
+mod interactive;
+mod login;
+mod passwords;
+mod profiles;
+mod push_rules;
+mod refresh;
+mod registration;
+mod sessions;
