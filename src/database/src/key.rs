@@ -350,7 +350,11 @@ fn finish(rest: &[u8]) -> Result<()> {
 }
 
 fn write_escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    if bytes.iter().all(|byte| *byte > ESCAPE) {
+    // A fold, because it takes many bytes at a time, and `any` does not.
+    let special = bytes
+        .iter()
+        .fold(0, |found, byte| found | u8::from(*byte <= ESCAPE));
+    if special == 0 {
         out.extend_from_slice(bytes);
     } else {
         for byte in bytes {

@@ -342,7 +342,7 @@ mod tests {
         store: Store,
     }
 
-    async fn warm() -> Fixture {
+    fn warm() -> Fixture {
         Fixture {
             store: Store::new(Arc::new(Memory::with_window(WINDOW_BYTES))),
         }
@@ -354,7 +354,7 @@ mod tests {
     mod cold {
         use super::*;
 
-        async fn cold() -> Fixture {
+        fn cold() -> Fixture {
             let memory = Memory::with_window(WINDOW_BYTES);
             memory.faults().set_cold(true);
             Fixture {

@@ -25,8 +25,12 @@ impl Record for Progress {}
 #[derive(Clone, Copy)]
 pub struct Migration {
     pub name: &'static str,
-    pub step: for<'a> fn(&'a Txn, &'a [u8]) -> BoxFuture<'a, Result<Progress, StoreError>>,
+    pub step: Step,
 }
+
+/// Takes where to go on, and gives where the next one does.
+pub type Step = for<'a> fn(&'a Txn, &'a [u8]) -> StepFuture<'a>;
+pub type StepFuture<'a> = BoxFuture<'a, Result<Progress, StoreError>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError<E> {

@@ -61,10 +61,10 @@ impl Position {
     }
 
     pub fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+        let [stamp @ .., high, upper, lower, low] = bytes;
         Self(
-            Stamp(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
-            u32::from_be_bytes([i, j, k, l]),
+            Stamp(u64::from_be_bytes(stamp)),
+            u32::from_be_bytes([high, upper, lower, low]),
         )
     }
 }

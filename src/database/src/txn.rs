@@ -54,6 +54,14 @@ impl Cell {
     }
 }
 
+/// The body's own answer for a row.
+enum Own {
+    Value(Raw),
+    Absent,
+    /// It has not written it: what is stored counts.
+    Untouched,
+}
+
 #[derive(Default)]
 struct Draft {
     points: Vec<Address>,
@@ -68,15 +76,14 @@ struct Draft {
 }
 
 impl Draft {
-    /// The body's own answer for a row; `None` if it has to look in the base.
-    fn own(&self, at: &Address) -> Option<Option<Raw>> {
+    fn own(&self, at: &Address) -> Own {
         if let Some(cell) = self.rows.get(at.table).and_then(|rows| rows.get(&at.key)) {
-            return Some(cell.read());
+            return cell.read().map_or(Own::Absent, Own::Value);
         }
-        self.clears
-            .iter()
-            .any(|span| span.holds(at.table, &at.key))
-            .then_some(None)
+        if self.clears.iter().any(|span| span.holds(at.table, &at.key)) {
+            return Own::Absent;
+        }
+        Own::Untouched
     }
 
     fn own_rows(&self, span: &Span) -> Vec<(Raw, Option<Raw>)> {
@@ -255,8 +262,10 @@ impl Read for Txn {
 
     async fn get<V: Value>(&self, row: Row<V>) -> Result<Option<V>> {
         let own = self.draft().own(&row.at);
-        if let Some(own) = own {
-            return own.map(|raw| V::decode(&raw)).transpose();
+        match own {
+            Own::Value(raw) => return V::decode(&raw).map(Some),
+            Own::Absent => return Ok(None),
+            Own::Untouched => {}
         }
         let value = fetch(&*self.base, &row.at).await?;
         self.draft().points.push(row.at);
@@ -270,12 +279,14 @@ impl Read for Txn {
         {
             let draft = self.draft();
             for row in rows {
-                if let Some(own) = draft.own(&row.at) {
-                    values.push(own.map(|raw| V::decode(&raw)).transpose()?);
-                } else {
-                    places.push(values.len());
-                    values.push(None);
-                    asked.push(row.at);
+                match draft.own(&row.at) {
+                    Own::Value(raw) => values.push(Some(V::decode(&raw)?)),
+                    Own::Absent => values.push(None),
+                    Own::Untouched => {
+                        places.push(values.len());
+                        values.push(None);
+                        asked.push(row.at);
+                    }
                 }
             }
         }
@@ -308,8 +319,8 @@ impl Read for Txn {
 
     async fn exists<V>(&self, row: Row<V>) -> Result<bool> {
         let own = self.draft().own(&row.at);
-        if let Some(own) = own {
-            return Ok(own.is_some());
+        if !matches!(own, Own::Untouched) {
+            return Ok(matches!(own, Own::Value(_)));
         }
         let is_stored = is_stored(&*self.base, &row.at).await?;
         self.draft().points.push(row.at);
@@ -317,7 +328,7 @@ impl Read for Txn {
     }
 
     fn has_own<V>(&self, row: &Row<V>) -> bool {
-        self.draft().own(&row.at).is_some()
+        !matches!(self.draft().own(&row.at), Own::Untouched)
     }
 }
 

@@ -261,3 +261,158 @@ impl Drop for Committer {
         self.queue.abandon();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use database::{Order, engine::Durability};
+    use tempfile::TempDir;
+    use tokio::sync::Semaphore;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::{layout::load_stamp, options::Options};
+
+    /// A committer that runs when the test says so: its groups are what the test makes of them.
+    struct Bench {
+        committer: Committer,
+        group: VecDeque<Pending>,
+        answers: Vec<oneshot::Receiver<Result<Stamp, StoreError>>>,
+        _folder: TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let base = Base::open(&Options::new(folder.path(), TaskTracker::new()));
+            let base = Arc::new(base.expect("it opens"));
+            let stamp = load_stamp(&base.db).expect("a stamp");
+            let tables = Arc::<Tables>::default();
+            let view = RocksView::take(base.clone(), stamp, tables.clone());
+            let published = Published {
+                view: RwLock::new(Arc::new(view)),
+                stamp: watch::Sender::new(stamp),
+            };
+            let queue = Arc::new(Queue::new(1 << 20));
+            let committer = Committer::new(base, queue, Arc::new(published), tables, 1 << 20);
+            Self {
+                committer,
+                group: VecDeque::new(),
+                answers: Vec::new(),
+                _folder: folder,
+            }
+        }
+
+        fn add(&mut self, reads: &[u8], clears: &[(u8, u8)], puts: &[u8]) {
+            let at = |key: &u8| Address {
+                table: "t",
+                key: vec![*key],
+            };
+            let commit = Commit {
+                since: *self.committer.published.stamp.borrow(),
+                points: reads.iter().map(at).collect(),
+                spans: Vec::new(),
+                clears: clears.iter().map(|(from, to)| span(*from, *to)).collect(),
+                writes: puts
+                    .iter()
+                    .map(|key| Write::Put(at(key), vec![*key]))
+                    .collect(),
+                durability: Durability::Now,
+            };
+            let room = Arc::new(Semaphore::new(1))
+                .try_acquire_owned()
+                .expect("room");
+            let (answer, answered) = oneshot::channel();
+            self.group.push_back(Pending {
+                commit,
+                answer,
+                room,
+            });
+            self.answers.push(answered);
+        }
+
+        /// How far after the start each commit's stamp is; `None` for a conflict.
+        fn run(&mut self) -> Vec<Option<u64>> {
+            let group = std::mem::take(&mut self.group);
+            let mut sync = WriteOptions::default();
+            sync.set_sync(true);
+            self.committer.commit_group(group, &sync);
+            let answers = self
+                .answers
+                .drain(..)
+                .map(|mut answer| match answer.try_recv() {
+                    Ok(Ok(stamp)) => Some(stamp.0 - Stamp::START.0),
+                    Ok(Err(StoreError::Conflict)) => None,
+                    other => panic!("{other:?}"),
+                });
+            answers.collect()
+        }
+
+        fn keys(&self) -> Vec<u8> {
+            let view = self
+                .committer
+                .published
+                .view
+                .read()
+                .expect("not poisoned")
+                .clone();
+            let mut keys = Vec::new();
+            let all = Span {
+                table: "t",
+                from: Vec::new(),
+                to: None,
+            };
+            let scan = view.scan_now(&all, Order::Forward, 500, &mut |key, _| keys.push(key[0]));
+            scan.expect("a scan");
+            keys
+        }
+    }
+
+    fn span(from: u8, to: u8) -> Span {
+        Span {
+            table: "t",
+            from: vec![from],
+            to: Some(vec![to]),
+        }
+    }
+
+    #[test]
+    fn a_commit_that_read_what_an_earlier_one_of_its_group_wrote_conflicts() {
+        let mut bench = Bench::new();
+        bench.add(&[1], &[], &[1]);
+        bench.add(&[1], &[], &[1]);
+        bench.add(&[2], &[], &[2]);
+        bench.add(&[3], &[(2, 3)], &[4]);
+        bench.add(&[2], &[], &[5]);
+        assert_eq!(bench.run(), [Some(1), None, Some(2), Some(3), None]);
+        assert_eq!(bench.keys(), [1, 4]);
+        // What lost is not remembered as written.
+        bench.add(&[5], &[], &[6]);
+        assert_eq!(bench.run(), [Some(4)]);
+    }
+
+    #[test]
+    fn a_clear_takes_what_earlier_commits_of_its_group_put() {
+        for many in [0, 100] {
+            let mut bench = Bench::new();
+            let stored: Vec<u8> = (100..100 + many).collect();
+            bench.add(&[], &[], &stored);
+            bench.add(&[], &[], &[1, 250]);
+            bench.run();
+            bench.add(&[], &[], &[2, 3]);
+            bench.add(&[], &[(0, 240)], &[3, 4]);
+            bench.add(&[], &[], &[5]);
+            bench.run();
+            assert_eq!(bench.keys(), [3, 4, 5, 250]);
+        }
+    }
+
+    #[test]
+    fn who_no_longer_waits_is_left_out() {
+        let mut bench = Bench::new();
+        bench.add(&[], &[], &[1]);
+        bench.add(&[], &[], &[2]);
+        drop(bench.answers.remove(0));
+        assert_eq!(bench.run(), [Some(1)]);
+        assert_eq!(bench.keys(), [2]);
+    }
+}

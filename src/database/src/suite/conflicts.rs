@@ -65,7 +65,7 @@ pub async fn an_append_to_a_log_that_was_read_runs_the_body_again(store: &Store)
     let read = async |txn: &Txn| txn.page(MEMBER_LOG.under(ROOM), 5).await.map(|_| ());
     let append = async |store: &Store| {
         write(store, |txn| {
-            txn.append(MEMBER_LOG.end(ROOM), txn.slot(), &1)
+            txn.append(MEMBER_LOG.end(ROOM), txn.slot(), &1);
         })
         .await;
     };
@@ -74,7 +74,7 @@ pub async fn an_append_to_a_log_that_was_read_runs_the_body_again(store: &Store)
 
 pub async fn what_lies_beyond_a_full_page_may_change(store: &Store) {
     write(store, |txn| {
-        (10..20).for_each(|key| txn.put(COUNTS.at(key), &0))
+        (10..20).for_each(|key| txn.put(COUNTS.at(key), &0));
     })
     .await;
     let forward = async |txn: &Txn| txn.page(COUNTS.all(), 3).await.map(|_| ());
@@ -108,10 +108,8 @@ pub async fn clearing_a_row_that_was_read_runs_the_body_again(store: &Store) {
 
 pub async fn clearing_a_range_that_was_read_runs_the_body_again(store: &Store) {
     let fill = async || {
-        _ = write(store, |txn| {
-            (0..9).for_each(|key| txn.put(COUNTS.at(key), &1))
-        })
-        .await
+        let fill = |txn: &Txn| (0..9).for_each(|key| txn.put(COUNTS.at(key), &1));
+        write(store, fill).await;
     };
     fill().await;
     let read = async |txn: &Txn| txn.page(COUNTS.all().before(5), 9).await.map(|_| ());
@@ -129,7 +127,7 @@ pub async fn reads_older_than_the_window_run_the_body_again(store: &Store) {
         let key = "k".repeat(8 << 10);
         for number in 0..=WINDOW_BYTES >> 13 {
             write(store, |txn| {
-                txn.put(NAMES.at(&format!("{key}{number}")), &String::new())
+                txn.put(NAMES.at(&format!("{key}{number}")), &String::new());
             })
             .await;
         }
@@ -194,7 +192,7 @@ pub async fn blind_writes_never_conflict(store: &Store) {
     let read_nothing = async |_: &Txn| Ok(());
     let meddle = async |store: &Store| {
         write(store, |txn| {
-            txn.put(NAMES.at("result"), &"other".to_owned())
+            txn.put(NAMES.at("result"), &"other".to_owned());
         })
         .await;
     };

@@ -150,7 +150,7 @@ fn double<'a>(txn: &'a Txn, place: &'a [u8]) -> BoxFuture<'a, Result<Progress>> 
 
 pub async fn a_migration_runs_once_in_chunks_after_one_checkpoint(store: &Store) {
     write(store, |txn| {
-        (0..10).for_each(|key| txn.put(COUNTS.at(key), &key))
+        (0..10).for_each(|key| txn.put(COUNTS.at(key), &key));
     })
     .await;
     write(store, |txn| txn.put(COUNTS.at(7), &666)).await;

@@ -19,7 +19,7 @@ pub async fn pages_go_both_ways_from_a_position(store: &Store) {
         stamps.push(write(store, append).await);
     }
     write(store, |txn| {
-        txn.append(MEMBER_LOG.end(RoomNumber(8)), txn.slot(), &99)
+        txn.append(MEMBER_LOG.end(RoomNumber(8)), txn.slot(), &99);
     })
     .await;
     let db = db(store).await;
@@ -67,7 +67,7 @@ pub async fn pages_go_both_ways_from_a_position(store: &Store) {
 pub async fn a_long_range_is_read_whole_both_ways(store: &Store) {
     const ROWS: u64 = 3000;
     write(store, |txn| {
-        (0..ROWS).for_each(|key| txn.put(COUNTS.at(key), &key))
+        (0..ROWS).for_each(|key| txn.put(COUNTS.at(key), &key));
     })
     .await;
     let db = db(store).await;
@@ -103,7 +103,7 @@ pub async fn a_long_range_is_read_whole_both_ways(store: &Store) {
 
 pub async fn many_rows_come_in_the_order_asked(store: &Store) {
     write(store, |txn| {
-        (0..100).for_each(|key| txn.put(COUNTS.at(key), &(key + 1)))
+        (0..100).for_each(|key| txn.put(COUNTS.at(key), &(key + 1)));
     })
     .await;
     let db = db(store).await;
@@ -120,7 +120,7 @@ pub async fn many_rows_come_in_the_order_asked(store: &Store) {
 
 pub async fn a_snapshot_does_not_change(store: &Store) {
     write(store, |txn| {
-        (0..10).for_each(|key| txn.put(COUNTS.at(key), &1))
+        (0..10).for_each(|key| txn.put(COUNTS.at(key), &1));
     })
     .await;
     let before = db(store).await;

@@ -21,7 +21,7 @@ pub async fn many_appends_of_one_commit_keep_their_order(store: &Store) {
     })
     .await;
     let second = write(store, |txn| {
-        txn.append(MEMBER_LOG.end(ROOM), txn.slot(), &300)
+        txn.append(MEMBER_LOG.end(ROOM), txn.slot(), &300);
     })
     .await;
 
@@ -110,7 +110,7 @@ pub async fn a_body_reads_its_own_clears(store: &Store) {
 
 pub async fn a_body_pages_through_its_own_writes(store: &Store) {
     write(store, |txn| {
-        (0..20).for_each(|key| txn.put(COUNTS.at(key * 2), &key))
+        (0..20).for_each(|key| txn.put(COUNTS.at(key * 2), &key));
     })
     .await;
     let body = store.transact(|txn| async move {
@@ -163,7 +163,7 @@ pub async fn the_last_write_of_a_row_counts(store: &Store) {
 pub async fn clearing_many_rows_leaves_none(store: &Store) {
     for count in [1, 5, 31, 33, 700] {
         write(store, |txn| {
-            (0..count).for_each(|key| txn.put(COUNTS.at(key), &key))
+            (0..count).for_each(|key| txn.put(COUNTS.at(key), &key));
         })
         .await;
         write(store, |txn| txn.put(COUNTS.at(9999), &1)).await;

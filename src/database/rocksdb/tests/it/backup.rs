@@ -80,9 +80,9 @@ async fn a_restored_database_never_repeats_a_stamp() {
     });
     last = last.max(once.await.expect("a commit").1);
     let request = backup_to(&fixture);
-    let mut lost = Vec::new();
+    let mut gone = Vec::new();
     for key in 10..20 {
-        lost.push(put(&fixture.store, key, "lost").await.expect("a commit"));
+        gone.push(put(&fixture.store, key, "lost").await.expect("a commit"));
     }
 
     let restored = restore(&request, &clock).expect("it is restored");
@@ -96,7 +96,7 @@ async fn a_restored_database_never_repeats_a_stamp() {
     assert_eq!(put(&store, 100, "new").await, Ok(first));
     assert_eq!(put(&store, 101, "new").await, Ok(first.next()));
 
-    for stamp in lost {
+    for stamp in gone {
         assert_eq!(store.clamp(stamp), last);
         assert_eq!(
             store.clamp_position(Position(stamp, 3)),
@@ -115,7 +115,7 @@ async fn a_second_restore_keeps_the_first_cut() {
     let clock = MockClock::new(NOW);
     let last = put(&fixture.store, 1, "x").await.expect("a commit");
     let mut request = backup_to(&fixture);
-    let lost = put(&fixture.store, 2, "lost").await.expect("a commit");
+    let gone = put(&fixture.store, 2, "lost").await.expect("a commit");
     restore(&request, &clock).expect("it is restored");
     {
         let engine = open(&request.to);
@@ -131,7 +131,7 @@ async fn a_second_restore_keeps_the_first_cut() {
     let again = restore(&request, &clock).expect("it is restored");
     assert!(again.first > again.last);
     let store = open(&request.to).store();
-    assert_eq!(store.clamp(lost), last);
+    assert_eq!(store.clamp(gone), last);
     assert_eq!(
         store.clamp(again.last),
         last,

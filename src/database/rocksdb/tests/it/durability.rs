@@ -37,6 +37,41 @@ async fn everything_is_there_after_reopening() {
     assert!(!numbers.contains(&again[1]));
 }
 
+/// After reopening nothing is cached: every read has to go to the disk, and pages begin anew there
+/// where the cache ends.
+#[tokio::test]
+async fn cold_rows_are_found_and_paged() {
+    const COUNT: u64 = 2000;
+    let fixture = Fixture::new();
+    let fill = fixture.store.transact(|txn| async move {
+        for key in 0..COUNT {
+            txn.put(ROWS.at(key), &format!("{key} {}", "x".repeat(300)));
+        }
+        Ok::<_, StoreError>(())
+    });
+    fill.await.expect("a commit");
+    let folder = fixture.close();
+
+    let store = open(&folder.path().join("db")).store();
+    let db = store.snapshot().await.expect("a snapshot");
+    let keys = |rows: Vec<(u64, String)>| rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    let many = [700, 3, COUNT, 1500].map(|key| ROWS.at(key)).to_vec();
+    let many = db.get_many(many).await.expect("a read");
+    let found: Vec<_> = many.iter().map(Option::is_some).collect();
+    assert_eq!(found, [true, true, false, true]);
+    assert_eq!(db.exists(ROWS.at(1200)).await, Ok(true));
+    let page = db.page(ROWS.all().after(690), 100).await.expect("a page");
+    assert_eq!(keys(page), (691..791).collect::<Vec<_>>());
+    let page = db
+        .page(ROWS.all().before(1510).reversed(), 100)
+        .await
+        .expect("a page");
+    assert_eq!(keys(page), (1410..1510).rev().collect::<Vec<_>>());
+    let all = db.page(ROWS.all(), usize::MAX).await.expect("a page");
+    assert_eq!(keys(all), (0..COUNT).collect::<Vec<_>>());
+    assert_eq!(get(&store, 1999).await.map(|value| value.len()), Some(305));
+}
+
 #[tokio::test]
 async fn each_commit_of_a_lone_writer_is_synced() {
     let fixture = Fixture::new();

@@ -4,7 +4,7 @@ use database::engine_suite;
 
 use crate::fixture::Fixture;
 
-async fn warm() -> Fixture {
+fn warm() -> Fixture {
     Fixture::new()
 }
 
