@@ -2,7 +2,11 @@
 
 use database::{Read, StoreError, Txn, UserNumber};
 
-use crate::tables::{DEVICES, Device, LAST_SEEN, LastSeen};
+use crate::{
+    dehydrated, key_backup, keys,
+    tables::{DEVICES, Device, LAST_SEEN, LastSeen},
+    to_device,
+};
 
 /// How many devices are read at once.
 const PAGE: usize = 256;
@@ -21,9 +25,15 @@ pub async fn get(
     user: UserNumber,
     id: &str,
 ) -> Result<Option<DeviceEntry>, StoreError> {
-    let Some(device) = db.get(DEVICES.at((user, id))).await? else { return Ok(None) };
+    let Some(device) = db.get(DEVICES.at((user, id))).await? else {
+        return Ok(None);
+    };
     let last_seen = db.get(LAST_SEEN.at((user, id))).await?;
-    Ok(Some(DeviceEntry { id: id.to_owned(), device, last_seen }))
+    Ok(Some(DeviceEntry {
+        id: id.to_owned(),
+        device,
+        last_seen,
+    }))
 }
 
 /// All devices of a user, by id.
@@ -36,12 +46,19 @@ pub async fn list(db: &impl Read, user: UserNumber) -> Result<Vec<DeviceEntry>, 
         };
         let page = db.page(rows, PAGE).await?;
         let is_last = page.len() < PAGE;
-        let seen = page.iter().map(|((_, id), _)| LAST_SEEN.at((user, id))).collect();
+        let seen = page
+            .iter()
+            .map(|((_, id), _)| LAST_SEEN.at((user, id)))
+            .collect();
         let seen = db.get_many(seen).await?;
         entries.extend(
             page.into_iter()
                 .zip(seen)
-                .map(|(((_, id), device), last_seen)| DeviceEntry { id, device, last_seen }),
+                .map(|(((_, id), device), last_seen)| DeviceEntry {
+                    id,
+                    device,
+                    last_seen,
+                }),
         );
         if is_last {
             return Ok(entries);
@@ -70,7 +87,9 @@ pub async fn rename(
     id: &str,
     display_name: Option<&str>,
 ) -> Result<bool, StoreError> {
-    let Some(mut device) = txn.get(DEVICES.at((user, id))).await? else { return Ok(false) };
+    let Some(mut device) = txn.get(DEVICES.at((user, id))).await? else {
+        return Ok(false);
+    };
     if let Some(name) = display_name {
         device.display_name = Some(name.to_owned());
         txn.put(DEVICES.at((user, id)), &device);
@@ -78,16 +97,30 @@ pub async fn rename(
     Ok(true)
 }
 
-/// Ends a device with everything that hangs on it. Whoever adds a table under (user, device) clears it here.
-pub fn delete(txn: &Txn, user: UserNumber, id: &str) {
+/// Ends a device with everything that hangs on it; others learn of it if it had published keys.
+pub async fn delete(txn: &Txn, user: UserNumber, id: &str) -> Result<(), StoreError> {
     txn.delete(DEVICES.at((user, id)));
     txn.delete(LAST_SEEN.at((user, id)));
+    keys::forget_device(txn, user, id).await?;
+    to_device::forget_device(txn, user, id).await?;
+    dehydrated::forget_device(txn, user, id).await
 }
 
-/// Ends all devices of a user at once, with everything that hangs on them.
-pub fn delete_all(txn: &Txn, user: UserNumber) {
+/// Ends all devices of a user at once, with everything that hangs on them. Cross-signing keys and backups stay.
+pub async fn delete_all(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     txn.clear(DEVICES.under(user));
     txn.clear(LAST_SEEN.under(user));
+    keys::forget_all_devices(txn, user).await?;
+    to_device::forget_all_devices(txn, user);
+    dehydrated::forget_user(txn, user);
+    Ok(())
+}
+
+/// Ends what a user has besides devices: cross-signing keys and backups. For an account that is deactivated.
+pub async fn forget(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
+    keys::forget_user(txn, user).await?;
+    key_backup::forget_user(txn, user);
+    Ok(())
 }
 
 /// Notes a use of a device, if it still exists: a late note must not bring back what a logout cleared.

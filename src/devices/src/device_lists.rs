@@ -3,7 +3,7 @@
 //! Kept is the last change of each user, by user and in the order of all: a reader with an old token finds every user
 //! who changed since, once. Who shares a room with whom is known above.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, hash::BuildHasher};
 
 use database::{
     Placed, Position, Read, Stamp, StoreError, Table, TableInfo, Txn, UserNumber,
@@ -36,7 +36,7 @@ pub(crate) async fn change(txn: &Txn, user: UserNumber) -> Result<(), StoreError
     let slot = txn.slot();
     txn.put_placed(row, &(), slot);
     txn.append(DEVICE_LIST_LOG.end(()), slot, &user);
-    server_log::tell(txn, slot, Concern::User(user));
+    server_log::tell(txn, slot, Concern::DeviceList(user));
     Ok(())
 }
 
@@ -72,14 +72,15 @@ pub async fn log_since(
     since: Stamp,
     limit: usize,
 ) -> Result<Vec<(Position, UserNumber)>, StoreError> {
-    db.page(DEVICE_LIST_LOG.all().after(Position::last_of(since)), limit).await
+    db.page(DEVICE_LIST_LOG.all().after(Position::last_of(since)), limit)
+        .await
 }
 
 /// Which of `users` changed after `since`. Costs what the server changed since, or what there are users, whichever is
 /// less.
-pub async fn changed_since(
+pub async fn changed_since<S: BuildHasher + Sync>(
     db: &impl Read,
-    users: &HashSet<UserNumber>,
+    users: &HashSet<UserNumber, S>,
     since: Stamp,
 ) -> Result<Vec<UserNumber>, StoreError> {
     if users.is_empty() {
@@ -96,9 +97,11 @@ pub async fn changed_since(
     let mut changed = Vec::new();
     for chunk in asked.chunks(PAGE) {
         let rows = chunk.iter().map(|user| DEVICE_LISTS.at(*user)).collect();
-        let found = chunk.iter().zip(db.get_many(rows).await?);
-        let newer = found.filter(|(_, last)| last.as_ref().is_some_and(|last| last.position.0 > since));
-        changed.extend(newer.map(|(user, _)| *user));
+        for (user, last) in chunk.iter().zip(db.get_many(rows).await?) {
+            if last.is_some_and(|last| last.position.0 > since) {
+                changed.push(*user);
+            }
+        }
     }
     Ok(changed)
 }
@@ -109,7 +112,9 @@ pub async fn signed_since(
     signer: UserNumber,
     since: Stamp,
 ) -> Result<Vec<UserNumber>, StoreError> {
-    let rows = SIGNED_USERS_LOG.under(signer).after((signer, Position::last_of(since)));
+    let rows = SIGNED_USERS_LOG
+        .under(signer)
+        .after((signer, Position::last_of(since)));
     let signed = db.page(rows, usize::MAX).await?;
     Ok(signed.into_iter().map(|(_, target)| target).collect())
 }

@@ -100,7 +100,10 @@ impl Turns {
 
     fn new() -> Self {
         let stripes = (0..Self::STRIPES).map(|_| Mutex::default()).collect();
-        Self { stripes, hasher: RandomState::new() }
+        Self {
+            stripes,
+            hasher: RandomState::new(),
+        }
     }
 
     /// Waits until nobody else changes one of these devices. Stripes are taken in order, so two who want the same ones

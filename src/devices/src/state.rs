@@ -74,33 +74,46 @@ impl StateCache {
 }
 
 impl Devices {
-    /// `changed` is the newest stamp at which anything of the user's own changed: while that is not newer than what is in
+    /// `is_unchanged` says whether nothing of the user's own has changed after a stamp: while that holds of what is in
     /// memory, no database is asked.
     pub async fn state(
         &self,
         db: &impl Read,
         user: UserNumber,
         device: &str,
-        changed: Stamp,
+        is_unchanged: impl Fn(Stamp) -> bool + Send,
     ) -> Result<Arc<DeviceState>, StoreError> {
         let cache = &self.0.states.0;
         if let Some(state) = cache.get(&DeviceRef { user, device })
-            && state.as_of >= changed
+            && is_unchanged(state.as_of)
         {
             return Ok(state);
         }
         let state = Arc::new(read(db, user, device).await?);
-        cache.insert(DeviceName { user, device: device.into() }, state.clone());
+        cache.insert(
+            DeviceName {
+                user,
+                device: device.into(),
+            },
+            state.clone(),
+        );
         Ok(state)
     }
 }
 
 async fn read(db: &impl Read, user: UserNumber, device: &str) -> Result<DeviceState, StoreError> {
-    let counts = db.get(KEY_COUNTS.at((user, device))).await?.unwrap_or_default();
+    let counts = db
+        .get(KEY_COUNTS.at((user, device)))
+        .await?
+        .unwrap_or_default();
     let mut one_time_keys = counts.unclaimed;
     // Some clients take its absence for a server without keys.
-    one_time_keys.entry(SIGNED_CURVE25519.to_owned()).or_default();
-    let fallback = db.page(FALLBACK_KEYS.under((user, device)), MOST_ALGORITHMS).await?;
+    one_time_keys
+        .entry(SIGNED_CURVE25519.to_owned())
+        .or_default();
+    let fallback = db
+        .page(FALLBACK_KEYS.under((user, device)), MOST_ALGORITHMS)
+        .await?;
     let unused = fallback.into_iter().filter(|(_, key)| !key.is_used);
     let first = db.page(INBOX.under((user, device)), 1).await?;
     Ok(DeviceState {

@@ -5,6 +5,8 @@
 use database::{Record, Table, TableInfo, UserNumber};
 use serde::{Deserialize, Serialize};
 
+use crate::{dehydrated, device_lists, key_backup, keys, to_device};
+
 /// The devices of a user. Written by login, rename and logout; read by the device endpoints.
 pub static DEVICES: Table<(UserNumber, String), Device> = Table::new("devices");
 /// When and from where a device was last used. Apart from `DEVICES` because it is written lazily and often: neither a
@@ -32,5 +34,11 @@ impl Record for LastSeen {}
 
 /// All tables of this crate, for docs/database.md.
 pub fn tables() -> Vec<TableInfo> {
-    vec![DEVICES.info(), LAST_SEEN.info()]
+    let mut tables = vec![DEVICES.info(), LAST_SEEN.info()];
+    tables.extend(device_lists::tables());
+    tables.extend(keys::tables());
+    tables.extend(key_backup::tables());
+    tables.extend(to_device::tables());
+    tables.extend(dehydrated::tables());
+    tables
 }

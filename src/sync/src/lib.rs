@@ -3,6 +3,7 @@
 //! `notifier` follows the server's log; `answer` builds one answer from one snapshot; `sync` puts both together.
 
 mod answer;
+mod device_lists;
 mod filter;
 mod json;
 mod notifier;
@@ -12,6 +13,7 @@ mod request;
 mod sync;
 
 pub use crate::{
+    device_lists::DeviceLists,
     filter::Filter,
     request::{StateAfter, SyncError, SyncRequest},
     sync::{Sync, SyncConfig},

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use database::{Read, StoreError};
+use devices::{DeviceState, Devices};
 use push::Push;
 use rooms::{Rooms, SyncToken};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -10,7 +11,7 @@ use users::Users;
 
 use crate::{
     answer::{self, Answer},
-    notifier::Notifier,
+    notifier::{Changed, Notifier},
     own_rooms::OwnRoomsCache,
     recent::RecentCache,
     request::{SyncError, SyncRequest},
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
     pub(crate) push: Push,
+    pub(crate) devices: Devices,
     pub(crate) notifier: Notifier,
     pub(crate) own_rooms: OwnRoomsCache,
     pub(crate) recent: RecentCache,
@@ -40,7 +42,7 @@ pub(crate) struct Parts {
 
 impl Default for SyncConfig {
     fn default() -> Self {
-        Self { cache_bytes: 8 << 20, max_wait: Duration::from_secs(300) }
+        Self { cache_bytes: 8 << 20, max_wait: Duration::from_mins(5) }
     }
 }
 
@@ -48,6 +50,7 @@ impl Sync {
     /// Starts following the server's log.
     pub async fn open(
         rooms: Rooms,
+        devices: Devices,
         push: Push,
         config: SyncConfig,
         tasks: &TaskTracker,
@@ -58,6 +61,7 @@ impl Sync {
             users: rooms.users().clone(),
             rooms,
             push,
+            devices,
             notifier,
             own_rooms: OwnRoomsCache::new(config.cache_bytes / 2),
             recent: RecentCache::new(config.cache_bytes / 2),
@@ -77,27 +81,38 @@ impl Sync {
             Some(token) => Some(checked(parts, token).await?),
             None => None,
         };
+        if let Some(token) = since {
+            acknowledge(parts, &request, token).await?;
+        }
         let timeout = request.timeout.min(parts.max_wait);
         let may_wait = since.is_some() && !request.full_state && !timeout.is_zero();
         if !may_wait {
-            return Ok(build(parts, &request, since).await?.json);
+            return Ok(build(parts, &request, since, None).await?.json);
         }
         // Before the first snapshot, so that nothing can come in between.
         let waiter = parts.notifier.register(request.user);
         let deadline = tokio::time::Instant::now() + timeout;
+        let mut told: Option<Arc<DeviceState>> = None;
         loop {
-            let answer = build(parts, &request, since).await?;
+            let answer = build(parts, &request, since, told.as_deref()).await?;
             if !answer.is_empty || parts.notifier.is_closed() {
                 return Ok(answer.json);
             }
-            let Answer { json, next, seen, .. } = answer;
+            let Answer { json, next, seen, device, .. } = answer;
             drop(json);
             since = Some(next);
+            told = Some(device);
             let woken = waiter.woken_beyond(seen);
             if tokio::time::timeout_at(deadline, woken).await.is_err() {
-                return Ok(build(parts, &request, since).await?.json);
+                return Ok(build(parts, &request, since, None).await?.json);
             }
         }
+    }
+}
+
+impl Sync {
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0
     }
 }
 
@@ -106,8 +121,24 @@ async fn build(
     parts: &Parts,
     request: &SyncRequest,
     since: Option<SyncToken>,
+    told: Option<&DeviceState>,
 ) -> Result<Answer, SyncError> {
-    Box::pin(answer::build(parts, request, since)).await
+    Box::pin(answer::build(parts, request, since, told)).await
+}
+
+/// A token says that the answer which gave it has arrived: the messages that it told are deleted.
+async fn acknowledge(
+    parts: &Parts,
+    request: &SyncRequest,
+    token: SyncToken,
+) -> Result<(), SyncError> {
+    let user = request.user;
+    let db = parts.notifier.snapshot().await?;
+    let is_unchanged = |stamp| parts.notifier.user_changed(user, stamp) == Changed::No;
+    let received = answer::received(token);
+    let device = request.device.as_str();
+    let done = parts.devices.acknowledge(&db, user, device, received, is_unchanged);
+    Ok(Box::pin(done).await?)
 }
 
 /// The token as this database means it. One from the future was not given by this server.

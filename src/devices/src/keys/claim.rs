@@ -39,7 +39,9 @@ impl Devices {
     ) -> Result<Vec<Option<ClaimedKey>>, StoreError> {
         let mut keys = Vec::with_capacity(claims.len());
         for claims in claims.chunks(CHUNK) {
-            let devices = claims.iter().map(|claim| (claim.user, claim.device.as_str()));
+            let devices = claims
+                .iter()
+                .map(|claim| (claim.user, claim.device.as_str()));
             let _turns = self.0.turns.take(devices).await;
             let body = move |txn: Txn| async move {
                 let mut keys = Vec::with_capacity(claims.len());
@@ -55,29 +57,44 @@ impl Devices {
 }
 
 async fn take(txn: &Txn, claim: &Claim) -> Result<Option<ClaimedKey>, StoreError> {
-    let Claim { user, device, algorithm } = claim;
+    let Claim {
+        user,
+        device,
+        algorithm,
+    } = claim;
     let keys = ONE_TIME_KEYS.under((*user, device, algorithm));
     let Some(((_, _, _, position), key)) = txn.page(keys, 1).await?.pop() else {
         return take_fallback(txn, claim).await;
     };
     txn.delete(ONE_TIME_KEYS.at((*user, device, algorithm, position)));
-    let mut counts = txn.get(KEY_COUNTS.at((*user, device))).await?.unwrap_or_default();
+    let mut counts = txn
+        .get(KEY_COUNTS.at((*user, device)))
+        .await?
+        .unwrap_or_default();
     if let Some(count) = counts.unclaimed.get_mut(algorithm) {
         *count = count.saturating_sub(1);
     }
     remember_claim(txn, *user, device, &key, &mut counts).await?;
     txn.put(KEY_COUNTS.at((*user, device)), &counts);
     server_log::tell(txn, txn.slot(), Concern::User(*user));
-    Ok(Some(ClaimedKey { id: key.id, json: key.json }))
+    Ok(Some(ClaimedKey {
+        id: key.id,
+        json: key.json,
+    }))
 }
 
 async fn take_fallback(txn: &Txn, claim: &Claim) -> Result<Option<ClaimedKey>, StoreError> {
     let row = FALLBACK_KEYS.at((claim.user, &claim.device, &claim.algorithm));
-    let Some(mut key) = txn.get(row.clone()).await? else { return Ok(None) };
+    let Some(mut key) = txn.get(row.clone()).await? else {
+        return Ok(None);
+    };
     if !key.is_used {
         key.is_used = true;
         txn.put(row, &key);
         server_log::tell(txn, txn.slot(), Concern::User(claim.user));
     }
-    Ok(Some(ClaimedKey { id: key.id, json: key.json }))
+    Ok(Some(ClaimedKey {
+        id: key.id,
+        json: key.json,
+    }))
 }

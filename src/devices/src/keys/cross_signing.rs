@@ -42,15 +42,25 @@ impl Devices {
         authorization: Authorization,
     ) -> Result<(), KeyError> {
         let given = upload.keys();
-        if given.iter().any(|(_, key)| key.object.signed.len() > self.0.limits.key_bytes) {
+        if given
+            .iter()
+            .any(|(_, key)| key.object.signed.len() > self.0.limits.key_bytes)
+        {
             return Err(KeyError::TooLarge("key object"));
         }
         let given = &given;
         let body = move |txn: Txn| async move {
             let stored = txn.page(CROSS_SIGNING_KEYS.under(user), 3).await?;
-            let stored: Stored = stored.into_iter().map(|((_, usage), key)| (usage, key)).collect();
+            let stored: Stored = stored
+                .into_iter()
+                .map(|((_, usage), key)| (usage, key))
+                .collect();
             let has_master = stored.contains_key(&(Usage::Master as u8));
-            if has_master && given.iter().all(|(usage, key)| is_stored(&stored, *usage, key)) {
+            if has_master
+                && given
+                    .iter()
+                    .all(|(usage, key)| is_stored(&stored, *usage, key))
+            {
                 return Ok(());
             }
             check(&txn, user, user_id, given, &stored).await?;
@@ -59,7 +69,7 @@ impl Devices {
             }
             put(&txn, user, user_id, given, &stored).await
         };
-        Ok(self.0.store.transact(body).await?.0)
+        self.0.store.transact(body).await.map(|((), _)| ())
     }
 }
 
@@ -70,12 +80,16 @@ impl CrossSigningUpload {
             (Usage::SelfSigning, &self.self_signing),
             (Usage::UserSigning, &self.user_signing),
         ];
-        keys.into_iter().filter_map(|(usage, key)| Some((usage, key.as_ref()?))).collect()
+        keys.into_iter()
+            .filter_map(|(usage, key)| Some((usage, key.as_ref()?)))
+            .collect()
     }
 }
 
 fn is_stored(stored: &Stored, usage: Usage, key: &CrossSigningKey) -> bool {
-    stored.get(&(usage as u8)).is_some_and(|row| row.signed == key.object.signed)
+    stored
+        .get(&(usage as u8))
+        .is_some_and(|row| row.signed == key.object.signed)
 }
 
 /// The master key vouches for the others, and no key is named like a device.
@@ -127,7 +141,9 @@ async fn put(
                 // All that was signed for, or by, the old identity is worth nothing now.
                 txn.clear(KEY_SIGNATURES.under(user));
                 txn.clear(CROSS_SIGNING_KEYS.under(user));
-                let kept = given.iter().filter(|(usage, key)| is_stored(stored, *usage, key));
+                let kept = given
+                    .iter()
+                    .filter(|(usage, key)| is_stored(stored, *usage, key));
                 for (usage, key) in kept {
                     put_row(txn, user, user_id, *usage, key).await?;
                 }
@@ -159,7 +175,9 @@ async fn put_row(
         let mut good = BTreeMap::new();
         for (by, signature) in signatures {
             let device = by.strip_prefix("ed25519:").unwrap_or_default();
-            let Some(keys) = txn.get(DEVICE_KEYS.at((user, device))).await? else { continue };
+            let Some(keys) = txn.get(DEVICE_KEYS.at((user, device))).await? else {
+                continue;
+            };
             if is_signed(&key.object.signed, &keys.ed25519, &signature) {
                 good.insert(by, signature);
             }
@@ -182,7 +200,9 @@ async fn drop_signatures_by(
     public_key: &str,
 ) -> Result<(), StoreError> {
     let by = format!("{ED25519}:{public_key}");
-    let own = txn.page(KEY_SIGNATURES.under((user, user)), usize::MAX).await?;
+    let own = txn
+        .page(KEY_SIGNATURES.under((user, user)), usize::MAX)
+        .await?;
     for ((_, _, key, signed_by), _) in own {
         if signed_by == by {
             txn.delete(KEY_SIGNATURES.at((user, user, &key, &signed_by)));

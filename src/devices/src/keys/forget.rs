@@ -45,7 +45,11 @@ pub(crate) async fn forget_all_devices(txn: &Txn, user: UserNumber) -> Result<()
 
 /// Ends the cross-signing keys of a user and all signatures on them.
 pub(crate) async fn forget_user(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
-    if !txn.page(CROSS_SIGNING_KEYS.under(user), 1).await?.is_empty() {
+    if !txn
+        .page(CROSS_SIGNING_KEYS.under(user), 1)
+        .await?
+        .is_empty()
+    {
         txn.clear(CROSS_SIGNING_KEYS.under(user));
         txn.clear(KEY_SIGNATURES.under(user));
         device_lists::change(txn, user).await?;
@@ -66,7 +70,10 @@ pub(super) async fn forget_one_time_keys(
         txn.clear(CLAIMED_KEYS.under((user, device)));
         txn.delete(KEY_COUNTS.at((user, device)));
     }
-    for ((_, _, algorithm), _) in txn.page(FALLBACK_KEYS.under((user, device)), usize::MAX).await? {
+    for ((_, _, algorithm), _) in txn
+        .page(FALLBACK_KEYS.under((user, device)), usize::MAX)
+        .await?
+    {
         txn.delete(FALLBACK_KEYS.at((user, device, &algorithm)));
     }
     Ok(())

@@ -13,8 +13,8 @@ use super::{
     error::KeyError,
     shape::OneTimeKey,
     tables::{
-        CLAIMED_KEYS, FALLBACK_KEYS, FallbackKeyRow, KEY_COUNTS, KeyCountsRow, ONE_TIME_KEY_IDS, ONE_TIME_KEYS,
-        OneTimeKeyIdRow, OneTimeKeyRow,
+        CLAIMED_KEYS, FALLBACK_KEYS, FallbackKeyRow, KEY_COUNTS, KeyCountsRow, ONE_TIME_KEY_IDS,
+        ONE_TIME_KEYS, OneTimeKeyIdRow, OneTimeKeyRow,
     },
 };
 use crate::state::MOST_ALGORITHMS;
@@ -26,8 +26,14 @@ pub(super) async fn put_one_time_keys(
     keys: &[OneTimeKey],
     most: u64,
 ) -> Result<KeyCountsRow, KeyError> {
-    let mut counts = txn.get(KEY_COUNTS.at((user, device))).await?.unwrap_or_default();
-    let ids = keys.iter().map(|key| ONE_TIME_KEY_IDS.at((user, device, &key.id))).collect();
+    let mut counts = txn
+        .get(KEY_COUNTS.at((user, device)))
+        .await?
+        .unwrap_or_default();
+    let ids = keys
+        .iter()
+        .map(|key| ONE_TIME_KEY_IDS.at((user, device, &key.id)))
+        .collect();
     let known = txn.get_many(ids).await?;
     let mut is_changed = false;
     for (key, known) in keys.iter().zip(known) {
@@ -37,11 +43,24 @@ pub(super) async fn put_one_time_keys(
             Some(known) if !known.is_claimed => return Err(KeyError::IdInUse(key.id.clone())),
             Some(_) | None => {}
         }
-        let row = OneTimeKeyRow { id: key.id.clone(), json: key.json.clone() };
-        txn.append(ONE_TIME_KEYS.end((user, device, key.algorithm())), txn.slot(), &row);
-        let id = OneTimeKeyIdRow { digest, is_claimed: false };
+        let row = OneTimeKeyRow {
+            id: key.id.clone(),
+            json: key.json.clone(),
+        };
+        txn.append(
+            ONE_TIME_KEYS.end((user, device, key.algorithm())),
+            txn.slot(),
+            &row,
+        );
+        let id = OneTimeKeyIdRow {
+            digest,
+            is_claimed: false,
+        };
         txn.put(ONE_TIME_KEY_IDS.at((user, device, &key.id)), &id);
-        *counts.unclaimed.entry(key.algorithm().to_owned()).or_default() += 1;
+        *counts
+            .unclaimed
+            .entry(key.algorithm().to_owned())
+            .or_default() += 1;
         is_changed = true;
     }
     if is_changed {
@@ -68,7 +87,11 @@ pub(super) async fn put_fallback_keys(
         if old.is_some_and(|old| old.id == key.id && old.json == key.json) {
             continue; // a repeated upload; it may have been used since
         }
-        let new = FallbackKeyRow { id: key.id.clone(), json: key.json.clone(), is_used: false };
+        let new = FallbackKeyRow {
+            id: key.id.clone(),
+            json: key.json.clone(),
+            is_used: false,
+        };
         txn.put(row, &new);
         server_log::tell(txn, txn.slot(), Concern::User(user));
     }
@@ -90,7 +113,10 @@ pub(super) async fn remember_claim(
     key: &OneTimeKeyRow,
     counts: &mut KeyCountsRow,
 ) -> Result<(), StoreError> {
-    let id = OneTimeKeyIdRow { digest: Sha256::digest(&key.json).into(), is_claimed: true };
+    let id = OneTimeKeyIdRow {
+        digest: Sha256::digest(&key.json).into(),
+        is_claimed: true,
+    };
     txn.put(ONE_TIME_KEY_IDS.at((user, device, &key.id)), &id);
     txn.append(CLAIMED_KEYS.end((user, device)), txn.slot(), &key.id);
     counts.claimed += 1;
@@ -101,7 +127,11 @@ pub(super) async fn remember_claim(
         txn.delete(CLAIMED_KEYS.at((user, device, position)));
         counts.claimed -= 1;
         let row = ONE_TIME_KEY_IDS.at((user, device, &id));
-        if txn.get(row.clone()).await?.is_some_and(|row| row.is_claimed) {
+        if txn
+            .get(row.clone())
+            .await?
+            .is_some_and(|row| row.is_claimed)
+        {
             txn.delete(row);
         }
     }

@@ -73,7 +73,10 @@ async fn added<'a>(
     for signer in signers {
         let rows = KEY_SIGNATURES.under((owner.user, signer.user));
         for ((_, _, key, by), signature) in db.page(rows, usize::MAX).await? {
-            added.entry(key).or_default().push((signer.user_id, by, signature));
+            added
+                .entry(key)
+                .or_default()
+                .push((signer.user_id, by, signature));
         }
     }
     Ok(added)
@@ -86,13 +89,23 @@ async fn device_rows(
 ) -> Result<Vec<(String, DeviceKeysRow, Option<String>)>, StoreError> {
     let rows: Vec<(String, DeviceKeysRow)> = if devices.is_empty() {
         let all = db.page(DEVICE_KEYS.under(owner), usize::MAX).await?;
-        all.into_iter().map(|((_, device), row)| (device, row)).collect()
+        all.into_iter()
+            .map(|((_, device), row)| (device, row))
+            .collect()
     } else {
-        let asked = devices.iter().map(|device| DEVICE_KEYS.at((owner, device))).collect();
+        let asked = devices
+            .iter()
+            .map(|device| DEVICE_KEYS.at((owner, device)))
+            .collect();
         let found = devices.iter().zip(db.get_many(asked).await?);
-        found.filter_map(|(device, row)| Some(((*device).to_owned(), row?))).collect()
+        found
+            .filter_map(|(device, row)| Some(((*device).to_owned(), row?)))
+            .collect()
     };
-    let named = rows.iter().map(|(device, _)| DEVICES.at((owner, device))).collect();
+    let named = rows
+        .iter()
+        .map(|(device, _)| DEVICES.at((owner, device)))
+        .collect();
     let named = db.get_many(named).await?;
     let rows = rows.into_iter().zip(named);
     Ok(rows

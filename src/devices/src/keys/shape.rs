@@ -72,9 +72,7 @@ impl SignedObject {
         Self::split(object(json)?).map(|(object, _)| object)
     }
 
-    fn split(
-        mut fields: CanonicalJsonObject,
-    ) -> Result<(Self, CanonicalJsonObject), KeyError> {
+    fn split(mut fields: CanonicalJsonObject) -> Result<(Self, CanonicalJsonObject), KeyError> {
         let signatures = match fields.remove("signatures") {
             Some(signatures) => read_signatures(signatures)?,
             None => BTreeMap::new(),
@@ -103,7 +101,10 @@ impl DeviceKeys {
         let Some(CanonicalJsonValue::Array(algorithms)) = fields.get("algorithms") else {
             return Err(missing("algorithms"));
         };
-        if !algorithms.iter().all(|name| matches!(name, CanonicalJsonValue::String(_))) {
+        if !algorithms
+            .iter()
+            .all(|name| matches!(name, CanonicalJsonValue::String(_)))
+        {
             return Err(KeyError::shape("algorithms must be strings"));
         }
         let keys = names(&fields, "keys")?;
@@ -145,11 +146,18 @@ impl CrossSigningKey {
             return Err(KeyError::shape("a cross-signing key has exactly one key"));
         };
         if split_id(id)? != (ED25519, public_key) {
-            return Err(KeyError::shape("a cross-signing key is named ed25519:<public key>"));
+            return Err(KeyError::shape(
+                "a cross-signing key is named ed25519:<public key>",
+            ));
         }
         check_key(public_key)?;
         let public_key = public_key.clone();
         Ok(Self { object, public_key })
+    }
+
+    /// In unpadded Base64.
+    pub fn public_key(&self) -> &str {
+        &self.public_key
     }
 }
 
@@ -161,7 +169,9 @@ impl OneTimeKey {
         match (algorithm, &value) {
             (SIGNED_CURVE25519, CanonicalJsonValue::Object(fields)) => {
                 check_key(string(fields, "key")?)?;
-                let signatures = fields.get("signatures").ok_or_else(|| missing("signatures"))?;
+                let signatures = fields
+                    .get("signatures")
+                    .ok_or_else(|| missing("signatures"))?;
                 read_signatures(signatures.clone())?;
                 let fallback = fields.get("fallback");
                 if !matches!(fallback, None | Some(CanonicalJsonValue::Bool(_))) {
@@ -175,11 +185,16 @@ impl OneTimeKey {
             (_, CanonicalJsonValue::Object(_) | CanonicalJsonValue::String(_)) => {}
             _ => return Err(KeyError::shape("a key is an object or a string")),
         }
-        Ok(Self { id: id.to_owned(), json: text(&value) })
+        Ok(Self {
+            id: id.to_owned(),
+            json: text(&value),
+        })
     }
 
     pub fn algorithm(&self) -> &str {
-        self.id.split_once(':').map_or("", |(algorithm, _)| algorithm)
+        self.id
+            .split_once(':')
+            .map_or("", |(algorithm, _)| algorithm)
     }
 }
 
@@ -208,23 +223,20 @@ fn missing(field: &str) -> KeyError {
 }
 
 fn string<'a>(fields: &'a CanonicalJsonObject, field: &str) -> Result<&'a str, KeyError> {
-    fields.get(field).and_then(|value| value.as_str()).ok_or_else(|| missing(field))
+    fields
+        .get(field)
+        .and_then(|value| value.as_str())
+        .ok_or_else(|| missing(field))
 }
 
-fn names(
-    fields: &CanonicalJsonObject,
-    field: &str,
-) -> Result<BTreeMap<String, String>, KeyError> {
+fn names(fields: &CanonicalJsonObject, field: &str) -> Result<BTreeMap<String, String>, KeyError> {
     match fields.get(field) {
         Some(CanonicalJsonValue::Object(map)) => string_map(map.clone(), field),
         _ => Err(missing(field)),
     }
 }
 
-fn string_map(
-    map: CanonicalJsonObject,
-    field: &str,
-) -> Result<BTreeMap<String, String>, KeyError> {
+fn string_map(map: CanonicalJsonObject, field: &str) -> Result<BTreeMap<String, String>, KeyError> {
     let pairs = map.into_iter().map(|(name, value)| match value {
         CanonicalJsonValue::String(value) => Ok((name, value)),
         _ => Err(missing(field)),
@@ -235,7 +247,9 @@ fn string_map(
 fn read_signatures(
     value: CanonicalJsonValue,
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>, KeyError> {
-    let CanonicalJsonValue::Object(users) = value else { return Err(missing("signatures")) };
+    let CanonicalJsonValue::Object(users) = value else {
+        return Err(missing("signatures"));
+    };
     let users = users.into_iter().map(|(user, by_key)| match by_key {
         CanonicalJsonValue::Object(by_key) => Ok((user, string_map(by_key, "signatures")?)),
         _ => Err(missing("signatures")),

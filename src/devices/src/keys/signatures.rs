@@ -97,13 +97,19 @@ async fn verify_own(
     let mut verified = Vec::new();
     for (by, signature) in key.object.signatures_of(user_id.as_str()) {
         let device = by.strip_prefix("ed25519:").unwrap_or_default();
-        let Some(device) = txn.get(DEVICE_KEYS.at((user, device))).await? else { continue };
+        let Some(device) = txn.get(DEVICE_KEYS.at((user, device))).await? else {
+            continue;
+        };
         if !is_signed(&key.object.signed, &device.ed25519, &signature) {
             return Err(KeyError::InvalidSignature);
         }
         verified.push(Verified { by, signature });
     }
-    if verified.is_empty() { Err(KeyError::InvalidSignature) } else { Ok(verified) }
+    if verified.is_empty() {
+        Err(KeyError::InvalidSignature)
+    } else {
+        Ok(verified)
+    }
 }
 
 /// Another's master key by the user-signing key.
@@ -123,9 +129,10 @@ fn verify(key: &SignedKey, signer_id: &UserId, public_key: &str) -> Result<Verif
     let signatures = key.object.signatures.get(signer_id.as_str());
     let signature = signatures.and_then(|signatures| signatures.get(&by));
     match signature {
-        Some(signature) if is_signed(&key.object.signed, public_key, signature) => {
-            Ok(Verified { by, signature: signature.clone() })
-        }
+        Some(signature) if is_signed(&key.object.signed, public_key, signature) => Ok(Verified {
+            by,
+            signature: signature.clone(),
+        }),
         Some(_) | None => Err(KeyError::InvalidSignature),
     }
 }

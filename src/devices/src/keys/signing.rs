@@ -8,11 +8,17 @@ use super::shape::key_bytes;
 /// Whether `signature` is one of `public_key` over `signed` (canonical JSON without `signatures` and `unsigned`). A key
 /// that is none has signed nothing.
 pub(crate) fn is_signed(signed: &str, public_key: &str, signature: &str) -> bool {
-    let Some(key) = key_bytes(public_key) else { return false };
-    let Ok(key) = VerifyingKey::from_bytes(&key) else { return false };
+    let Some(key) = key_bytes(public_key) else {
+        return false;
+    };
+    let Ok(key) = VerifyingKey::from_bytes(&key) else {
+        return false;
+    };
     let Ok(signature) = STANDARD_NO_PAD.decode(signature.trim_end_matches('=')) else {
         return false;
     };
-    let Ok(signature) = Signature::from_slice(&signature) else { return false };
+    let Ok(signature) = Signature::from_slice(&signature) else {
+        return false;
+    };
     key.verify_strict(signed.as_bytes(), &signature).is_ok()
 }

@@ -69,7 +69,10 @@ pub(crate) async fn store(
 fn check_sizes(upload: &KeyUpload, limits: &Limits) -> Result<(), KeyError> {
     let keys = upload.one_time_keys.iter().chain(&upload.fallback_keys);
     let largest = keys.map(|key| key.json.len()).max().unwrap_or_default();
-    let identity = upload.device_keys.as_ref().map_or(0, |keys| keys.object.signed.len());
+    let identity = upload
+        .device_keys
+        .as_ref()
+        .map_or(0, |keys| keys.object.signed.len());
     if largest.max(identity) > limits.key_bytes {
         return Err(KeyError::TooLarge("key object"));
     }

@@ -1,6 +1,7 @@
 //! Builds one answer of `/sync` from one snapshot, as JSON, straight into one vector.
 
 mod account_data;
+mod devices;
 mod ephemeral;
 mod invited;
 mod joined;
@@ -19,7 +20,10 @@ use rooms::{
 use ruma::OwnedUserId;
 use tokio::sync::OnceCell;
 
-use self::account_data::AccountData;
+use ::devices::DeviceState;
+
+pub(crate) use self::devices::received;
+use self::{account_data::AccountData, devices::DeviceNews};
 use crate::{
     json::Json,
     notifier::{Changed, Wake},
@@ -37,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) next: SyncToken,
     /// What was seen; to wait is to wait for more than this.
     pub(crate) seen: Wake,
+    /// What the device was told of itself.
+    pub(crate) device: Arc<DeviceState>,
 }
 
 /// What every section looks at.
@@ -93,17 +99,20 @@ impl Context<'_> {
     }
 }
 
-/// Builds the answer to a request, from `since`, which may be later than what was asked: what lies between was nothing.
+/// Builds the answer to a request, from `since`, which may be later than what was asked: what lies between was nothing. `told`
+/// is what the device knows of its keys, if this request has looked before.
 pub(crate) async fn build(
     parts: &Parts,
     request: &SyncRequest,
     since: Option<SyncToken>,
+    told: Option<&DeviceState>,
 ) -> Result<Answer, SyncError> {
     let typing = parts.rooms.typing();
     let (boot, counter) = (typing.boot_id(), typing.counter());
     let db = parts.notifier.snapshot().await?;
-    let next = SyncToken { stamp: db.stamp(), boot, counter, to_device: None };
     let own = parts.own_rooms.get(&parts.rooms, &parts.notifier, &db, request.user).await?;
+    let device = DeviceNews::read(parts, request, &db, &own, since).await?;
+    let next = SyncToken { stamp: db.stamp(), boot, counter, to_device: device.told_until() };
     let context = Context {
         parts,
         request,
@@ -122,10 +131,13 @@ pub(crate) async fn build(
     let start = json.mark();
     context.account_data.write_global(&mut json, &request.filter.account_data);
     write_rooms(&context, &mut json, &candidates).await?;
-    let is_empty = json.is_at(start);
+    device.write(&mut json);
+    let has_other_keys = told.is_some_and(|told| device.has_other_keys(told));
+    let is_empty = json.is_at(start) && !has_other_keys;
+    device.write_keys(&mut json);
     json.close_object();
     let seen = Wake { stamp: next.stamp, typing: counter };
-    Ok(Answer { json: json.into_bytes(), is_empty, next, seen })
+    Ok(Answer { json: json.into_bytes(), is_empty, next, seen, device: device.state })
 }
 
 /// The rooms that may have something to tell. Of quiet rooms nothing is read.

@@ -25,12 +25,14 @@ pub(crate) struct Changes<K> {
 struct State<K> {
     at: HashMap<K, Stamp>,
     floor: Stamp,
+    /// The newest of all changes, or the first floor.
+    newest: Stamp,
 }
 
 impl<K: Copy + Eq + Hash> Changes<K> {
     /// Nothing is known of what lies below `floor`.
     pub(crate) fn new(floor: Stamp, bound: usize) -> Self {
-        Self { state: RwLock::new(State { at: HashMap::new(), floor }), bound }
+        Self { state: RwLock::new(State { at: HashMap::new(), floor, newest: floor }), bound }
     }
 
     /// `key` changed at `stamp`, or, as the disk says, last changed then.
@@ -38,6 +40,7 @@ impl<K: Copy + Eq + Hash> Changes<K> {
         let mut state = self.state.write().expect("nothing panics while it holds this lock");
         let at = state.at.entry(key).or_insert(stamp);
         *at = (*at).max(stamp);
+        state.newest = state.newest.max(stamp);
         if state.at.len() > self.bound {
             state.drop_older_half();
         }
@@ -45,6 +48,11 @@ impl<K: Copy + Eq + Hash> Changes<K> {
 
     pub(crate) fn changed_after(&self, key: K, since: Stamp) -> Changed {
         self.read(|look| look(key, since))
+    }
+
+    /// Whether anything may have changed after a stamp.
+    pub(crate) fn any_changed_after(&self, since: Stamp) -> bool {
+        self.state.read().expect("nothing panics while it holds this lock").newest > since
     }
 
     /// Asks for many keys at the cost of one lock.

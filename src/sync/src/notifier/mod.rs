@@ -128,4 +128,9 @@ impl Notifier {
     pub(crate) fn user_changed(&self, user: UserNumber, since: Stamp) -> Changed {
         self.0.user_changes.changed_after(user, since)
     }
+
+    /// Whether the devices or keys of anybody may have changed after the stamp.
+    pub(crate) fn device_lists_changed(&self, since: Stamp) -> bool {
+        self.0.device_lists.any_changed_after(since)
+    }
 }

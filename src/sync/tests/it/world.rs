@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use database::{Millis, MockClock, SeededRandom, Store, UserNumber};
+use devices::{Devices, Limits};
 use federation::Keys;
 use push::{Push, PushConfig};
 use rooms::{
@@ -21,6 +22,7 @@ use users::{Hashing, NewAccount, Users, UsersConfig};
 pub(crate) struct World {
     pub(crate) users: Users,
     pub(crate) rooms: Rooms,
+    pub(crate) devices: Devices,
     pub(crate) sync: Sync,
     pub(crate) stop: CancellationToken,
 }
@@ -67,6 +69,7 @@ impl World {
     pub(crate) async fn seeded(seed: u64) -> Arc<Self> {
         let store = Store::memory();
         let clock = Arc::new(MockClock::new(Millis(1_700_000_000_000)));
+        let device_clock = clock.clone();
         let random = Arc::new(SeededRandom::new(seed));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let server_name = owned_server_name!("localhost");
@@ -96,10 +99,12 @@ impl World {
             stop.clone(),
         );
         let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
-        let sync = Sync::open(rooms.clone(), push, SyncConfig::default(), &tasks, stop.clone())
+        let devices = Devices::new(store, device_clock, Limits::default());
+        let config = SyncConfig::default();
+        let sync = Sync::open(rooms.clone(), devices.clone(), push, config, &tasks, stop.clone())
             .await
             .expect("sync opens");
-        Arc::new(Self { users, rooms, sync, stop })
+        Arc::new(Self { users, rooms, devices, sync, stop })
     }
 
     pub(crate) async fn person(self: &Arc<Self>, name: &str) -> Person {

@@ -2,6 +2,8 @@
 
 mod sync;
 
+pub(crate) use self::sync::refuse;
+
 use edge::Routes;
 
 use crate::ClientApi;

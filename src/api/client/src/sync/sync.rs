@@ -66,8 +66,8 @@ async fn asked(users: &Users, call: Call<SyncQuery>) -> Result<SyncRequest, ApiE
     let filter = filter(users, &caller, query.filter.as_deref()).await?;
     Ok(SyncRequest {
         user: caller.number,
-        user_id: caller.user_id,
-        device: caller.device_id,
+        user_id: caller.user_id.clone(),
+        device: caller.device_id.clone(),
         since,
         filter,
         full_state: query.full_state,
@@ -98,7 +98,7 @@ async fn filter(
     }
 }
 
-fn refuse(error: SyncError) -> ApiError {
+pub(crate) fn refuse(error: SyncError) -> ApiError {
     match error {
         SyncError::BadToken => ApiError::invalid_param(error),
         SyncError::Store(error) | SyncError::Room(RoomError::Store(error)) => error.into(),

@@ -1,0 +1,51 @@
+//! Every table of key backups, each with who writes and who reads it.
+
+use database::{Record, Table, TableInfo, Txn, UserNumber};
+use serde::{Deserialize, Serialize};
+
+/// The last version that a user was given: numbers are never used twice.
+pub static BACKUP_VERSIONS: Table<UserNumber, u64> = Table::new("backup_versions");
+/// The backups of a user by version. Written by the version endpoints, and with every stored session (count, etag).
+pub static BACKUPS: Table<(UserNumber, u64), BackupRow> = Table::new("backups");
+/// The sessions of a backup by room and session id.
+pub static BACKUP_SESSIONS: Table<(UserNumber, u64, String, String), SessionRow> =
+    Table::new("backup_sessions");
+
+/// A backup as it lies on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRow {
+    pub algorithm: String,
+    /// A JSON object.
+    pub auth_data: String,
+    /// Sessions in it.
+    pub count: u64,
+    /// Grows with every change of its sessions.
+    pub etag: u64,
+}
+
+/// A backed-up session as it lies on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    pub first_message_index: u64,
+    pub forwarded_count: u64,
+    pub is_verified: bool,
+    /// A JSON object.
+    pub session_data: String,
+}
+
+impl Record for BackupRow {}
+impl Record for SessionRow {}
+
+/// All backups of a user who is no more.
+pub(crate) fn forget_user(txn: &Txn, user: UserNumber) {
+    txn.clear(BACKUPS.under(user));
+    txn.clear(BACKUP_SESSIONS.under(user));
+}
+
+pub(crate) fn tables() -> Vec<TableInfo> {
+    vec![
+        BACKUP_VERSIONS.info(),
+        BACKUPS.info(),
+        BACKUP_SESSIONS.info(),
+    ]
+}

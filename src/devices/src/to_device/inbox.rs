@@ -1,0 +1,94 @@
+//! Reading an inbox, and deleting what its device has received.
+
+use database::{Position, Read, Stamp, StoreError, Txn, UserNumber};
+
+use super::tables::{DROPPED_MESSAGES, INBOX, SENT_MESSAGES, SENT_MESSAGES_LOG};
+use crate::handle::Devices;
+
+/// Messages deleted in one commit.
+const CHUNK: usize = 256;
+
+/// The first messages of a device after a position, or from the start: whole events as JSON.
+pub async fn since(
+    db: &impl Read,
+    user: UserNumber,
+    device: &str,
+    after: Option<Position>,
+    limit: usize,
+) -> Result<Vec<(Position, String)>, StoreError> {
+    let rows = INBOX.under((user, device));
+    let rows = match after {
+        Some(after) => rows.after((user, device, after)),
+        None => rows,
+    };
+    let page = db.page(rows, limit).await?;
+    Ok(page
+        .into_iter()
+        .map(|((_, _, position), event)| (position, event))
+        .collect())
+}
+
+impl Devices {
+    /// The device has received everything up to this position; deleted on disk before this returns, so it is never told
+    /// again. `is_unchanged` as in [`Devices::state`]: with nothing pending no database is asked.
+    pub async fn acknowledge(
+        &self,
+        db: &impl Read,
+        user: UserNumber,
+        device: &str,
+        up_to: Position,
+        is_unchanged: impl Fn(Stamp) -> bool + Send,
+    ) -> Result<(), StoreError> {
+        let state = self.state(db, user, device, is_unchanged).await?;
+        if state.oldest_message.is_none_or(|oldest| oldest > up_to) {
+            return Ok(());
+        }
+        loop {
+            let body = move |txn: Txn| async move {
+                let received = INBOX.under((user, device)).through((user, device, up_to));
+                let received = txn.page(received, CHUNK).await?;
+                let mut bytes = 0;
+                for ((_, _, position), event) in &received {
+                    txn.delete(INBOX.at((user, device, *position)));
+                    bytes += event.len() as u64;
+                }
+                Ok::<_, StoreError>((received.len(), bytes))
+            };
+            let ((count, bytes), _) = self.0.store.transact(body).await?;
+            self.0.tallies.subtract(user, device, count as u64, bytes);
+            if count < CHUNK {
+                break;
+            }
+        }
+        self.0.states.remove(user, device);
+        Ok(())
+    }
+}
+
+/// What waits for a device goes with it, and what it is remembered to have sent.
+pub(crate) async fn forget_device(
+    txn: &Txn,
+    user: UserNumber,
+    device: &str,
+) -> Result<(), StoreError> {
+    if !txn.page(INBOX.under((user, device)), 1).await?.is_empty() {
+        txn.clear(INBOX.under((user, device)));
+    }
+    if !txn
+        .page(SENT_MESSAGES_LOG.under((user, device)), 1)
+        .await?
+        .is_empty()
+    {
+        txn.clear(SENT_MESSAGES.under((user, device)));
+        txn.clear(SENT_MESSAGES_LOG.under((user, device)));
+    }
+    txn.delete(DROPPED_MESSAGES.at((user, device)));
+    Ok(())
+}
+
+pub(crate) fn forget_all_devices(txn: &Txn, user: UserNumber) {
+    txn.clear(INBOX.under(user));
+    txn.clear(SENT_MESSAGES.under(user));
+    txn.clear(SENT_MESSAGES_LOG.under(user));
+    txn.clear(DROPPED_MESSAGES.under(user));
+}

@@ -1,0 +1,188 @@
+//! Sending: one request is one commit, whatever the number of devices.
+
+use std::time::Duration;
+
+use database::{
+    Read, Snapshot, StoreError, Txn, UserNumber,
+    server_log::{self, Concern},
+};
+use ruma::UserId;
+
+use super::tables::{INBOX, SENT_MESSAGES, SENT_MESSAGES_LOG, SentMessage};
+use crate::{handle::Devices, tables::DEVICES};
+
+/// How long a repeated request is recognized. Clients repeat within minutes.
+const REMEMBERED: Duration = Duration::from_hours(24);
+/// Old requests that each new one forgets.
+const FORGOTTEN_AT_ONCE: usize = 4;
+
+/// One request to send.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    pub sender: UserNumber,
+    pub sender_id: &'a UserId,
+    pub device: &'a str,
+    pub kind: &'a str,
+    pub transaction: &'a str,
+    pub recipients: Vec<Recipient>,
+}
+
+/// What one device, or all devices of one user, are sent.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    pub user: UserNumber,
+    pub target: Target,
+    /// A JSON object.
+    pub content: Box<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Device(String),
+    /// `*`: all that the user has when the message is stored.
+    All,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error("a message to a device may have {0} bytes at most")]
+    TooLarge(usize),
+    #[error("one request may send to {0} devices at most")]
+    TooMany(usize),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A message that was stored.
+pub(super) struct Delivery {
+    pub(super) user: UserNumber,
+    pub(super) device: String,
+    pub(super) bytes: u64,
+}
+
+impl Devices {
+    /// Puts a message into the inboxes of those devices that exist. All of them or, after an error, none.
+    pub async fn send(&self, message: &Message<'_>) -> Result<(), SendError> {
+        let limits = &self.0.limits;
+        if message.recipients.len() > limits.recipients {
+            return Err(SendError::TooMany(limits.recipients));
+        }
+        if message
+            .recipients
+            .iter()
+            .any(|to| to.content.len() > limits.message_bytes)
+        {
+            return Err(SendError::TooLarge(limits.message_bytes));
+        }
+        let now = self.0.clock.now();
+        let old = self
+            .old_requests(message, &self.0.store.snapshot().await?)
+            .await?;
+        let (old, most) = (&old, limits.recipients);
+        let body = move |txn: Txn| async move {
+            let Message {
+                sender,
+                device,
+                kind,
+                transaction,
+                ..
+            } = message;
+            let sent = SENT_MESSAGES.at((*sender, device, kind, transaction));
+            if txn.exists(sent.clone()).await? {
+                return Ok(Vec::new());
+            }
+            txn.put(sent, &now);
+            let entry = SentMessage {
+                kind: (*kind).to_owned(),
+                transaction: (*transaction).to_owned(),
+                at: now,
+            };
+            txn.append(SENT_MESSAGES_LOG.end((*sender, device)), txn.slot(), &entry);
+            for (position, old) in old {
+                txn.delete(SENT_MESSAGES_LOG.at((*sender, device, *position)));
+                txn.delete(SENT_MESSAGES.at((*sender, device, &old.kind, &old.transaction)));
+            }
+            deliver(&txn, message, most).await
+        };
+        let (delivered, _) = self.0.store.transact::<_, SendError, _>(body).await?;
+        for delivery in delivered {
+            self.limit_inbox(&delivery).await?;
+        }
+        Ok(())
+    }
+
+    /// Requests of the device that nobody will repeat any more.
+    async fn old_requests(
+        &self,
+        message: &Message<'_>,
+        db: &Snapshot,
+    ) -> Result<Vec<(database::Position, SentMessage)>, StoreError> {
+        let now = self.0.clock.now();
+        let log = SENT_MESSAGES_LOG.under((message.sender, message.device));
+        let oldest = db.page(log, FORGOTTEN_AT_ONCE).await?;
+        let old = oldest
+            .into_iter()
+            .filter(|(_, sent)| now.since(sent.at) > REMEMBERED);
+        Ok(old
+            .map(|((_, _, position), sent)| (position, sent))
+            .collect())
+    }
+}
+
+async fn deliver(
+    txn: &Txn,
+    message: &Message<'_>,
+    most: usize,
+) -> Result<Vec<Delivery>, SendError> {
+    let mut delivered = Vec::new();
+    let slot = txn.slot();
+    for (to, exists) in message
+        .recipients
+        .iter()
+        .zip(named_devices(txn, message).await?)
+    {
+        let devices = match &to.target {
+            Target::Device(device) if exists => vec![device.clone()],
+            Target::Device(_) => continue,
+            Target::All => {
+                let all = txn.page(DEVICES.under(to.user), usize::MAX).await?;
+                all.into_iter().map(|((_, device), _)| device).collect()
+            }
+        };
+        let event = event(message, &to.content);
+        for device in devices {
+            // Every inbox is a log of its own, so all of them take the one slot.
+            txn.append(INBOX.end((to.user, &device)), slot, &event);
+            let bytes = event.len() as u64;
+            delivered.push(Delivery {
+                user: to.user,
+                device,
+                bytes,
+            });
+        }
+        server_log::tell(txn, slot, Concern::User(to.user));
+        if delivered.len() > most {
+            return Err(SendError::TooMany(most));
+        }
+    }
+    Ok(delivered)
+}
+
+/// For each recipient whether the device that it names exists; read at once.
+async fn named_devices(txn: &Txn, message: &Message<'_>) -> Result<Vec<bool>, StoreError> {
+    let rows = message.recipients.iter().map(|to| match &to.target {
+        Target::Device(device) => DEVICES.at((to.user, device)),
+        Target::All => DEVICES.at((to.user, "")),
+    });
+    let rows = txn.get_many(rows.collect()).await?;
+    Ok(rows.into_iter().map(|row| row.is_some()).collect())
+}
+
+fn event(message: &Message<'_>, content: &str) -> String {
+    let quote = |text: &str| serde_json::to_string(text).expect("strings always serialize");
+    format!(
+        r#"{{"content":{content},"sender":{},"type":{}}}"#,
+        quote(message.sender_id.as_str()),
+        quote(message.kind)
+    )
+}

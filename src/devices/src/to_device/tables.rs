@@ -1,0 +1,35 @@
+//! Every table of messages to devices, each with who writes and who reads it.
+
+use database::{Millis, Position, Record, Table, TableInfo, UserNumber};
+use serde::{Deserialize, Serialize};
+
+/// What waits for a device, in order of arrival: whole events as JSON. Written by `sendToDevice`; read by `/sync`, which
+/// deletes what was acknowledged.
+pub static INBOX: Table<(UserNumber, String, Position), String> = Table::new("to_device_inbox");
+/// How many messages were dropped from a full inbox.
+pub static DROPPED_MESSAGES: Table<(UserNumber, String), u64> = Table::new("to_device_dropped");
+/// When a device sent a request: (user, device, event type, transaction id). A repeated one changes nothing.
+pub static SENT_MESSAGES: Table<(UserNumber, String, String, String), Millis> =
+    Table::new("to_device_sent");
+/// The requests of a device in order, so that old ones are found and forgotten.
+pub static SENT_MESSAGES_LOG: Table<(UserNumber, String, Position), SentMessage> =
+    Table::new("to_device_sent_log");
+
+/// One request of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentMessage {
+    pub kind: String,
+    pub transaction: String,
+    pub at: Millis,
+}
+
+impl Record for SentMessage {}
+
+pub(crate) fn tables() -> Vec<TableInfo> {
+    vec![
+        INBOX.info(),
+        DROPPED_MESSAGES.info(),
+        SENT_MESSAGES.info(),
+        SENT_MESSAGES_LOG.info(),
+    ]
+}
