@@ -116,7 +116,7 @@ impl Client {
         transaction: &str,
         body: &str,
     ) -> Result<Answer, Unanswered> {
-        let room = escaped(room);
+        let (room, transaction) = (escaped(room), escaped(transaction));
         let path = format!("/v3/rooms/{room}/send/m.room.message/{transaction}");
         self.put(&path, &json!({ "msgtype": "m.text", "body": body }))
             .await

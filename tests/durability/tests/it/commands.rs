@@ -37,10 +37,10 @@ async fn a_password_is_reset_and_devices_are_logged_out() {
     let server = home.start().await;
     let phone = Client::register(&server, "alice").await;
 
-    let input = format!("{PASSWORD}\n{PASSWORD}\n");
+    let input = "another password\nanother password\n";
     let arguments = ["user", "reset-password", "alice"];
     let output = home
-        .run_with_input(&home.database(), &arguments, &input)
+        .run_with_input(&home.database(), &arguments, input)
         .await;
 
     assert!(

@@ -91,12 +91,11 @@ async fn send_until_refused(
 }
 
 async fn assert_writes_are_refused(alice: &Client, room: &str) {
-    let room = escaped(room);
     let user = escaped(&alice.user);
-    let topic = format!("/v3/rooms/{room}/state/m.room.topic");
+    let topic = format!("/v3/rooms/{}/state/m.room.topic", escaped(room));
     let data = format!("/v3/user/{user}/account_data/org.example");
     let answers = [
-        alice.try_send(&room, "late", "late").await,
+        alice.try_send(room, "late", "late").await,
         alice.put(&topic, &json!({ "topic": "late" })).await,
         alice.put(&data, &json!({ "late": true })).await,
         alice.post("/v3/createRoom", &json!({})).await,
