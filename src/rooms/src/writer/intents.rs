@@ -1,0 +1,171 @@
+//! Each intent, turned into at most one event of the turn.
+
+use database::Read;
+use protocol::{content::Content, redact};
+
+use super::{
+    registry::Intent,
+    turn::{Draft, Target, Turn},
+};
+use crate::{
+    error::RoomError,
+    send::{Message, Redaction, Sent, State, TransactionId},
+    tables::{EVENT_NUMBERS, EVENTS, Membership, TRANSACTIONS},
+};
+
+impl Turn<'_> {
+    /// Whether this intent needs on disk what this turn has only built.
+    pub(super) fn must_end_before(&self, intent: &Intent) -> bool {
+        let Intent::Redaction(redaction) = intent else { return false };
+        self.pending.iter().any(|pending| {
+            pending.id == redaction.target
+                || pending.redacts.as_ref().is_some_and(|target| target.id == redaction.target)
+        })
+    }
+
+    /// Does what an intent asks, or leaves the turn as it was.
+    pub(super) async fn perform(&mut self, intent: &Intent) -> Result<Sent, RoomError> {
+        match intent {
+            Intent::Message(message) => self.message(message).await,
+            Intent::State(state) => self.state(state).await,
+            Intent::Redaction(redaction) => self.redaction(redaction).await,
+            Intent::Membership(request) => self.change_membership(request).await,
+            Intent::Profile(user) => self.profile(user).await,
+        }
+    }
+
+    async fn message(&mut self, message: &Message) -> Result<Sent, RoomError> {
+        self.require_joined(&message.sender).await?;
+        let transaction = message.transaction.as_ref();
+        if let Some(sent) = self.sent_before(&message.sender, &message.kind, transaction).await? {
+            return Ok(sent);
+        }
+        self.append(Draft {
+            sender: message.sender.clone(),
+            kind: message.kind.clone(),
+            state_key: None,
+            content: Content::parse(message.content.get())?,
+            transaction: message.transaction.clone(),
+            timestamp: message.timestamp,
+            redacts: None,
+        })
+        .await
+    }
+
+    async fn state(&mut self, state: &State) -> Result<Sent, RoomError> {
+        if state.kind == "m.room.create" {
+            return Err(RoomError::Forbidden("a room has one create event".to_owned()));
+        }
+        if state.kind == "m.room.member" {
+            self.check_member_state(state)?;
+        } else {
+            self.require_joined(&state.sender).await?;
+        }
+        let content = Content::parse(state.content.get())?;
+        // Saying again what the state says already is no event (as other servers have it, and clients rely on).
+        if let Some(entry) = self.entry(&state.kind, &state.state_key).await?
+            && entry.event.sender() == state.sender
+            && entry.event.content() == content.as_str()
+        {
+            return Ok(Sent { event_id: entry.event.id().to_owned() });
+        }
+        self.append(Draft {
+            sender: state.sender.clone(),
+            kind: state.kind.clone(),
+            state_key: Some(state.state_key.clone()),
+            content,
+            transaction: None,
+            timestamp: state.timestamp,
+            redacts: None,
+        })
+        .await
+    }
+
+    /// Memberships of users of other servers change only through federation.
+    fn check_member_state(&self, state: &State) -> Result<(), RoomError> {
+        let user = ruma::UserId::parse(state.state_key.as_str())
+            .map_err(|_| RoomError::Invalid("the state key must be a user id".to_owned()))?;
+        if user.server_name() != self.rooms.server_name() {
+            return Err(RoomError::Remote(user.to_string()));
+        }
+        Ok(())
+    }
+
+    async fn redaction(&mut self, redaction: &Redaction) -> Result<Sent, RoomError> {
+        self.require_joined(&redaction.sender).await?;
+        let transaction = redaction.transaction.as_ref();
+        let kind = "m.room.redaction";
+        if let Some(sent) = self.sent_before(&redaction.sender, kind, transaction).await? {
+            return Ok(sent);
+        }
+        let target = self.redaction_target(redaction).await?;
+        let mut content = redaction.content.clone();
+        content.remove("redacts");
+        self.append(Draft {
+            sender: redaction.sender.clone(),
+            kind: kind.to_owned(),
+            state_key: None,
+            content: Content::of(&content)?,
+            transaction: redaction.transaction.clone(),
+            timestamp: None,
+            redacts: Some(target),
+        })
+        .await
+    }
+
+    /// The event to redact, if it is of this room and the sender may redact it: their own, or with the power to.
+    async fn redaction_target(&mut self, redaction: &Redaction) -> Result<Target, RoomError> {
+        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
+        let id = redaction.target.as_str();
+        let number = self.db.get(EVENT_NUMBERS.at((room, id))).await?;
+        let number = number.ok_or(RoomError::UnknownEvent)?;
+        let row = self.db.get(EVENTS.at((room, number))).await?.ok_or(RoomError::Damaged)?;
+        let sender = self.rooms.users().number(&self.db, &redaction.sender).await?;
+        if sender != Some(row.value.sender) {
+            let levels = self.power_levels().await?;
+            if !levels.may_redact_others(&redaction.sender) {
+                return Err(RoomError::Forbidden("you cannot redact this event".to_owned()));
+            }
+        }
+        let redacted_json = redact::redact(&row.value.json, &self.facts.rules.redaction)
+            .map_err(|_| RoomError::Damaged)?;
+        Ok(Target { number, id: redaction.target.clone(), redacted_json })
+    }
+
+    pub(super) async fn require_joined(&mut self, user: &ruma::UserId) -> Result<(), RoomError> {
+        match self.membership(user).await? {
+            Some(Membership::Join) => Ok(()),
+            _ => Err(RoomError::NotInRoom),
+        }
+    }
+
+    /// What this transaction id has already sent, on disk or in this turn.
+    async fn sent_before(
+        &self,
+        sender: &ruma::UserId,
+        kind: &str,
+        transaction: Option<&TransactionId>,
+    ) -> Result<Option<Sent>, RoomError> {
+        let Some(transaction) = transaction else { return Ok(None) };
+        let in_turn = self.pending.iter().find(|pending| {
+            pending.transaction.as_ref() == Some(transaction)
+                && pending.sender == sender
+                && pending.kind == kind
+        });
+        if let Some(pending) = in_turn {
+            return Ok(Some(Sent { event_id: pending.id.clone() }));
+        }
+        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
+        let Some(user) = self.rooms.users().number(&self.db, sender).await? else {
+            return Ok(None);
+        };
+        let key = (user, transaction.device.as_str(), room, kind, transaction.id.as_str());
+        match self.db.get(TRANSACTIONS.at(key)).await? {
+            Some(number) => {
+                let event = self.rooms.named_event(&self.db, room, number).await?;
+                Ok(Some(Sent { event_id: event.id.clone() }))
+            }
+            None => Ok(None),
+        }
+    }
+}

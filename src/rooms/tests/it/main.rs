@@ -1,0 +1,10 @@
+//! The rooms crate on the memory engine, with a clock and randomness of the test's own.
+
+mod around;
+mod create;
+mod house;
+mod membership;
+mod reading;
+mod redaction;
+mod send;
+mod visibility;
