@@ -28,8 +28,16 @@ async fn house() -> House {
     let tasks = TaskTracker::new();
     let mut config = UsersConfig::new(server_name.clone());
     config.hashing = Hashing::weak_for_tests();
-    let users = Users::new(store.clone(), clock.clone(), random.clone(), config, tasks.clone());
-    let keys = Keys::open(&store, &*random, &*clock, server_name.clone()).await.expect("keys");
+    let users = Users::new(
+        store.clone(),
+        clock.clone(),
+        random.clone(),
+        config,
+        tasks.clone(),
+    );
+    let keys = Keys::open(&store, &*random, &*clock, server_name.clone())
+        .await
+        .expect("keys");
     let config = RoomsConfig {
         server_name,
         default_version: RoomVersionId::V11,
@@ -37,14 +45,26 @@ async fn house() -> House {
         node_cache_bytes: 16 << 20,
     };
     let stop = CancellationToken::new();
-    let rooms = Rooms::open(store, clock, random, users.clone(), keys, config, tasks, stop);
+    let rooms = Rooms::open(
+        store,
+        clock,
+        random,
+        users.clone(),
+        keys,
+        config,
+        tasks,
+        stop,
+    );
     House { rooms, users }
 }
 
 impl House {
     async fn person(&self, name: &str) -> OwnedUserId {
-        let password = Password::new("correct horse battery").expect("a password");
-        self.users.create(name, password, false).await.expect("a new user")
+        let password = Password::new("correct horse battery".to_owned()).expect("a password");
+        self.users
+            .create(name, password, false)
+            .await
+            .expect("a new user")
     }
 
     async fn room(&self, creator: &OwnedUserId) -> OwnedRoomId {
@@ -70,44 +90,68 @@ fn raw(value: &Value) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("JSON")
 }
 
+/// 100 members, 1,000 state events and then 1,000 messages.
+async fn lived_in_room() -> (Rooms, OwnedRoomId, Reader) {
+    let house = house().await;
+    let alice = house.person("alice").await;
+    let room = house.room(&alice).await;
+    for number in 0..100 {
+        let user = house.person(&format!("user{number}")).await;
+        let join = MembershipRequest::own(user, Change::Join);
+        house
+            .rooms
+            .change_membership(&room, join)
+            .await
+            .expect("a join");
+    }
+    for number in 0..1_000 {
+        let state = State {
+            sender: alice.clone(),
+            kind: "org.example.state".to_owned(),
+            state_key: number.to_string(),
+            content: raw(&json!({ "number": number, "text": "some text of a usual length" })),
+            timestamp: None,
+        };
+        house
+            .rooms
+            .set_state(&room, state)
+            .await
+            .expect("a state event");
+    }
+    for number in 0..1_000 {
+        let body = format!("message {number}: some text of a usual length, as people write it");
+        let message = Message {
+            sender: alice.clone(),
+            kind: "m.room.message".to_owned(),
+            content: raw(&json!({ "msgtype": "m.text", "body": body })),
+            transaction: None,
+            timestamp: None,
+        };
+        house.rooms.send(&room, message).await.expect("a message");
+    }
+    let db = house.rooms.snapshot().await.expect("a snapshot");
+    let user = house
+        .users
+        .number(&db, &alice)
+        .await
+        .expect("a read")
+        .expect("a user");
+    (
+        house.rooms,
+        room,
+        Reader {
+            user,
+            device: "PHONE".into(),
+        },
+    )
+}
+
 fn reading(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.expect("a runtime");
-    let (house, room, reader) = runtime.block_on(async {
-        let house = house().await;
-        let alice = house.person("alice").await;
-        let room = house.room(&alice).await;
-        for number in 0..100 {
-            let user = house.person(&format!("user{number}")).await;
-            let join = MembershipRequest::own(user, Change::Join);
-            house.rooms.change_membership(&room, join).await.expect("a join");
-        }
-        for number in 0..1_000 {
-            let state = State {
-                sender: alice.clone(),
-                kind: "org.example.state".to_owned(),
-                state_key: number.to_string(),
-                content: raw(&json!({ "number": number, "text": "some text of a usual length" })),
-                timestamp: None,
-            };
-            house.rooms.set_state(&room, state).await.expect("a state event");
-        }
-        for number in 0..1_000 {
-            let body = format!("message {number}: some text of a usual length, as people write it");
-            let message = Message {
-                sender: alice.clone(),
-                kind: "m.room.message".to_owned(),
-                content: raw(&json!({ "msgtype": "m.text", "body": body })),
-                transaction: None,
-                timestamp: None,
-            };
-            house.rooms.send(&room, message).await.expect("a message");
-        }
-        let db = house.rooms.snapshot().await.expect("a snapshot");
-        let user = house.users.number(&db, &alice).await.expect("a read").expect("a user");
-        (house, room, Reader { user, device: "PHONE".into() })
-    });
-    let rooms = &house.rooms;
+    let (rooms, room, reader) = runtime.block_on(lived_in_room());
     let page = MessagesRequest {
         from: None,
         to: None,

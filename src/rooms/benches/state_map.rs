@@ -33,8 +33,9 @@ fn state_map(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let store = Store::memory();
     let maps = StateMaps::new(256 << 20);
-    let all: Vec<_> =
-        (0..MEMBERS).map(|number| (member(number), Some(EventNumber(number)))).collect();
+    let all: Vec<_> = (0..MEMBERS)
+        .map(|number| (member(number), Some(EventNumber(number))))
+        .collect();
     let root = runtime.block_on(update(&store, &maps, StateRoot::EMPTY, &all));
     let db = runtime.block_on(store.snapshot()).expect("a snapshot");
     let mut next = 0_u64;
@@ -42,7 +43,9 @@ fn state_map(criterion: &mut Criterion) {
     criterion.bench_function("lookup", |bencher| {
         bencher.iter(|| {
             next = next.wrapping_add(7_919);
-            runtime.block_on(maps.get(&db, ROOM, root, black_box(member(next)))).expect("a lookup")
+            runtime
+                .block_on(maps.get(&db, ROOM, root, black_box(member(next))))
+                .expect("a lookup")
         });
     });
     criterion.bench_function("update of one entry, committed to memory", |bencher| {
@@ -78,10 +81,18 @@ fn state_map(criterion: &mut Criterion) {
     ));
     let db = runtime.block_on(store.snapshot()).expect("a snapshot");
     criterion.bench_function("difference of two entries", |bencher| {
-        bencher.iter(|| runtime.block_on(maps.diff(&db, ROOM, root, black_box(changed))).expect("a difference"));
+        bencher.iter(|| {
+            runtime
+                .block_on(maps.diff(&db, ROOM, root, black_box(changed)))
+                .expect("a difference")
+        });
     });
     criterion.bench_function("list of 100,000", |bencher| {
-        bencher.iter(|| runtime.block_on(maps.list(&db, ROOM, black_box(root))).expect("a list"));
+        bencher.iter(|| {
+            runtime
+                .block_on(maps.list(&db, ROOM, black_box(root)))
+                .expect("a list")
+        });
     });
 }
 

@@ -123,9 +123,10 @@ impl Rooms {
                     break 'walk since;
                 }
                 looked_at += 1;
-                since = Some(match is_backward {
-                    true => DirectoryToken::Before(*number),
-                    false => DirectoryToken::After(*number),
+                since = Some(if is_backward {
+                    DirectoryToken::Before(*number)
+                } else {
+                    DirectoryToken::After(*number)
                 });
                 if let Some(room) = self.public_room(&db, *number, request).await? {
                     found.push((*number, room));
@@ -143,9 +144,10 @@ impl Rooms {
                 DirectoryToken::After(RoomNumber(number.0.saturating_sub(1)))
             }
         });
-        let (next, previous) = match is_backward {
-            true => (turned_back, stopped),
-            false => (stopped, turned_back),
+        let (next, previous) = if is_backward {
+            (turned_back, stopped)
+        } else {
+            (stopped, turned_back)
         };
         if is_backward {
             found.reverse();

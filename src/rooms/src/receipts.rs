@@ -4,6 +4,8 @@
 //! that were superseded. A receipt only moves forward. Every receipt tells its room, a private one too: who follows sends
 //! it to nobody but its user.
 
+use std::borrow::Cow;
+
 use database::{
     Placed, Position, Read, RoomNumber, Snapshot, Stamp, StoreError, Txn, UserNumber,
     server_log::{self, Concern},
@@ -135,9 +137,8 @@ impl Rooms {
             return Ok(None);
         };
         let old = account_data::get(db, user, Some(room), FULLY_READ).await?;
-        let old = old.and_then(|content| {
-            scan::string_member(&content, "event_id").map(|id| id.into_owned())
-        });
+        let old =
+            old.and_then(|content| scan::string_member(&content, "event_id").map(Cow::into_owned));
         let is_forward = self.is_forward(db, room, old.as_deref(), event_id).await?;
         Ok(is_forward.then(|| serde_json::json!({ "event_id": event_id }).to_string()))
     }

@@ -19,7 +19,7 @@ use crate::{error::RoomError, rooms::Rooms};
 const ROOMS: usize = 4096;
 const USERS_OF_A_ROOM: usize = 64;
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// Who is typing where. Cheap to clone.
 #[derive(Clone)]

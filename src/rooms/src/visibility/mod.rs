@@ -36,8 +36,8 @@ pub struct Viewer {
     /// Every membership that the reader had, oldest first; `None` until a rule asks.
     history: Option<Vec<(Position, Membership)>>,
     sights: HashMap<StateRoot, Sight>,
-    /// The state key number of the visibility, once it was looked up.
-    visibility_key: Option<Option<StateKeyNumber>>,
+    /// The state key number of the visibility.
+    visibility_key: Option<StateKeyNumber>,
     /// The last events that `sights` came from: most states share them.
     last_visibility: Option<(EventNumber, HistoryVisibility)>,
     last_membership: Option<(EventNumber, Membership)>,
@@ -203,17 +203,13 @@ impl Viewer {
         db: &Snapshot,
         root: StateRoot,
     ) -> Result<HistoryVisibility, RoomError> {
-        let key = match self.visibility_key {
-            Some(key) => key,
-            None => {
-                rooms
-                    .numbers()
-                    .find_state_key(db, HistoryVisibility::KIND, "")
-                    .await?
-            }
-        };
-        self.visibility_key = Some(key);
-        let Some(key) = key else {
+        if self.visibility_key.is_none() {
+            let numbers = rooms.numbers();
+            self.visibility_key = numbers
+                .find_state_key(db, HistoryVisibility::KIND, "")
+                .await?;
+        }
+        let Some(key) = self.visibility_key else {
             return Ok(HistoryVisibility::Shared);
         };
         let Some(number) = rooms.states().get(db, self.room, root, key).await? else {

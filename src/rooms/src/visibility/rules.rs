@@ -63,9 +63,10 @@ pub(super) fn may_see(before: Sight, subject: Subject, joined_after: bool) -> bo
 
 fn allows(sight: Sight, joined_after: bool) -> bool {
     match (sight.visibility, sight.membership) {
-        (HistoryVisibility::WorldReadable, _) | (_, Membership::Join) => true,
+        (HistoryVisibility::WorldReadable, _)
+        | (_, Membership::Join)
+        | (HistoryVisibility::Invited, Membership::Invite) => true,
         (HistoryVisibility::Shared, _) => joined_after,
-        (HistoryVisibility::Invited, Membership::Invite) => true,
         (HistoryVisibility::Invited | HistoryVisibility::Joined, _) => false,
     }
 }
