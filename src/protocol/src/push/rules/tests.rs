@@ -1,0 +1,355 @@
+use ruma::{RoomVersionId, owned_event_id, push::Ruleset, room_id, user_id};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    authorize::AuthEvent,
+    push::{BodyMentions, server_default},
+    room_version::rules,
+};
+
+const QUIET: Verdict = Verdict {
+    notify: false,
+    highlight: false,
+};
+const NOTIFY: Verdict = Verdict {
+    notify: true,
+    highlight: false,
+};
+const HIGHLIGHT: Verdict = Verdict {
+    notify: true,
+    highlight: true,
+};
+
+fn event(json: &Value) -> PushEvent {
+    PushEvent::new(&json.to_string(), room_id!("!r:x")).expect("an event")
+}
+
+fn message(content: &Value) -> PushEvent {
+    event(&json!({ "type": "m.room.message", "sender": "@sender:x", "content": content }))
+}
+
+fn for_alice(rules: &Ruleset, event: &PushEvent, member_count: u64) -> Verdict {
+    let room = RoomContext {
+        member_count,
+        power_levels: None,
+    };
+    let alice = Reader {
+        user_id: user_id!("@alice:x"),
+        display_name: Some("Alice M."),
+    };
+    evaluate(rules, event, &room, &alice)
+}
+
+fn alices(body_mentions: BodyMentions) -> Ruleset {
+    server_default(user_id!("@alice:x"), body_mentions)
+}
+
+fn custom(rules: &Value) -> Ruleset {
+    serde_json::from_value(rules.clone()).expect("a ruleset")
+}
+
+fn when(conditions: &Value) -> Ruleset {
+    custom(&json!({
+        "override": [{ "rule_id": "own", "default": false, "enabled": true, "conditions": conditions, "actions": ["notify"] }],
+    }))
+}
+
+#[test]
+fn the_predefined_rules() {
+    let rules = alices(BodyMentions::Ignored);
+    let text = json!({ "msgtype": "m.text", "body": "hi alice" });
+    for (event, expected) in [
+        (message(&text), NOTIFY),
+        (
+            message(&json!({ "msgtype": "m.notice", "body": "hi" })),
+            QUIET,
+        ),
+        (
+            message(&json!({ "body": "x", "m.mentions": { "user_ids": ["@alice:x"] } })),
+            HIGHLIGHT,
+        ),
+        (
+            message(&json!({ "body": "x", "m.mentions": { "user_ids": ["@bob:x"] } })),
+            NOTIFY,
+        ),
+        (
+            message(&json!({ "body": "x", "m.relates_to": { "rel_type": "m.replace" } })),
+            QUIET,
+        ),
+        (
+            event(&json!({ "type": "m.room.message", "sender": "@alice:x", "content": text })),
+            QUIET,
+        ),
+        (
+            event(&json!({ "type": "m.room.encrypted", "sender": "@s:x", "content": {} })),
+            NOTIFY,
+        ),
+        (
+            event(&json!({ "type": "m.reaction", "sender": "@s:x", "content": {} })),
+            QUIET,
+        ),
+        (
+            event(&json!({ "type": "m.call.invite", "sender": "@s:x", "content": {} })),
+            NOTIFY,
+        ),
+        (
+            event(
+                &json!({ "type": "m.room.tombstone", "state_key": "", "sender": "@s:x", "content": {} }),
+            ),
+            HIGHLIGHT,
+        ),
+        (
+            event(&json!({ "type": "m.room.tombstone", "sender": "@s:x", "content": {} })),
+            QUIET,
+        ),
+        (
+            event(
+                &json!({ "type": "m.room.topic", "state_key": "", "sender": "@s:x", "content": {} }),
+            ),
+            QUIET,
+        ),
+        (
+            event(
+                &json!({ "type": "org.matrix.msc3381.poll.start", "sender": "@s:x", "content": {} }),
+            ),
+            NOTIFY,
+        ),
+        (
+            event(
+                &json!({ "type": "org.matrix.msc3381.poll.response", "sender": "@s:x", "content": {} }),
+            ),
+            QUIET,
+        ),
+    ] {
+        assert_eq!(for_alice(&rules, &event, 5), expected, "{event:?}");
+    }
+}
+
+#[test]
+fn an_invite_notifies_the_one_it_invites() {
+    let rules = alices(BodyMentions::Ignored);
+    let invite = |target: &str, membership: &str| {
+        event(&json!({
+            "type": "m.room.member", "state_key": target, "sender": "@s:x", "content": { "membership": membership },
+        }))
+    };
+    assert_eq!(for_alice(&rules, &invite("@alice:x", "invite"), 2), NOTIFY);
+    assert_eq!(for_alice(&rules, &invite("@bob:x", "invite"), 2), QUIET);
+    assert_eq!(for_alice(&rules, &invite("@alice:x", "leave"), 2), QUIET);
+}
+
+#[test]
+fn mentioning_the_room_asks_for_power() {
+    let of = |kind: &str, content: Value| {
+        let json = json!({
+            "auth_events": [], "content": content, "depth": 1, "origin_server_ts": 1, "prev_events": [],
+            "room_id": "!r:x", "sender": "@s:x", "state_key": "", "type": kind,
+        });
+        AuthEvent::parse(owned_event_id!("$e"), &json.to_string()).expect("an event")
+    };
+    let levels = PowerLevels::new(
+        rules(&RoomVersionId::V11).expect("rules"),
+        &of("m.room.create", json!({})),
+        Some(&of(
+            "m.room.power_levels",
+            json!({ "users": { "@sender:x": 50 } }),
+        )),
+    )
+    .expect("levels");
+    let rules = alices(BodyMentions::Ignored);
+    let alice = Reader {
+        user_id: user_id!("@alice:x"),
+        display_name: None,
+    };
+    let room = RoomContext {
+        member_count: 9,
+        power_levels: Some(&levels),
+    };
+    let content = json!({ "body": "x", "m.mentions": { "room": true } });
+    let by_other =
+        event(&json!({ "type": "m.room.message", "sender": "@other:x", "content": content }));
+
+    assert_eq!(
+        evaluate(&rules, &message(&content), &room, &alice),
+        HIGHLIGHT
+    );
+    assert_eq!(evaluate(&rules, &by_other, &room, &alice), NOTIFY);
+}
+
+#[test]
+fn names_in_bodies_count_where_it_is_set_so_and_nobody_is_mentioned() {
+    let rules = alices(BodyMentions::Notify);
+    for (content, expected) in [
+        (json!({ "body": "hello ALICE!" }), HIGHLIGHT),
+        (json!({ "body": "hello alice m." }), HIGHLIGHT),
+        (json!({ "body": "malice" }), NOTIFY),
+        (json!({ "body": "alice", "m.mentions": {} }), NOTIFY),
+    ] {
+        assert_eq!(
+            for_alice(&rules, &message(&content), 5),
+            expected,
+            "{content}"
+        );
+    }
+}
+
+#[test]
+fn a_display_name_is_not_a_pattern() {
+    let rules = when(&json!([{ "kind": "contains_display_name" }]));
+    let named = |name: &str| {
+        let room = RoomContext {
+            member_count: 3,
+            power_levels: None,
+        };
+        let reader = Reader {
+            user_id: user_id!("@alice:x"),
+            display_name: Some(name),
+        };
+        evaluate(
+            &rules,
+            &message(&json!({ "body": "a long * body" })),
+            &room,
+            &reader,
+        )
+    };
+    assert_eq!(named("a*y"), QUIET);
+    assert_eq!(named(""), QUIET);
+    assert_eq!(named("body"), NOTIFY);
+}
+
+#[test]
+fn conditions() {
+    let event = event(&json!({
+        "type": "m.room.message", "sender": "@s:x", "state_key": "k",
+        "content": { "body": "some Cake", "n": 3, "t": true, "none": null, "list": ["a", 1, null, ["x"]], "text": "T x" },
+    }));
+    for (condition, expected) in [
+        (
+            json!({ "kind": "event_match", "key": "content.body", "pattern": "cake" }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_match", "key": "content.body", "pattern": "cak" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_match", "key": "content.text", "pattern": "t" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_match", "key": "content.text", "pattern": "t*" }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_match", "key": "content.n", "pattern": "*" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_match", "key": "content.absent", "pattern": "*" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_match", "key": "room_id", "pattern": "!r:x" }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_property_is", "key": "content.n", "value": 3 }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_property_is", "key": "content.n", "value": "3" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_property_is", "key": "content.t", "value": true }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_property_is", "key": "content.none", "value": null }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_property_is", "key": "content.absent", "value": null }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_property_is", "key": "content.body", "value": "some cake" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_property_contains", "key": "content.list", "value": 1 }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_property_contains", "key": "content.list", "value": null }),
+            true,
+        ),
+        (
+            json!({ "kind": "event_property_contains", "key": "content.list", "value": "x" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_property_contains", "key": "content.body", "value": "some Cake" }),
+            false,
+        ),
+        (json!({ "kind": "room_member_count", "is": "2" }), true),
+        (json!({ "kind": "room_member_count", "is": ">2" }), false),
+        (json!({ "kind": "room_member_count", "is": "<=2" }), true),
+        (
+            json!({ "kind": "sender_notification_permission", "key": "room" }),
+            false,
+        ),
+        (json!({ "kind": "org.example.unknown" }), false),
+    ] {
+        let rules = when(&json!([condition]));
+        assert_eq!(for_alice(&rules, &event, 2).notify, expected, "{condition}");
+    }
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let rule = |id: &str, enabled: bool, actions: Value| json!({ "rule_id": id, "default": false, "enabled": enabled, "actions": actions });
+    let mut keyword = rule(
+        "cake",
+        true,
+        json!(["notify", { "set_tweak": "highlight" }]),
+    );
+    keyword["pattern"] = json!("cake");
+    let rules = |override_enabled: bool| {
+        custom(&json!({
+            "override": [rule("o", override_enabled, json!([]))],
+            "content": [keyword],
+            "room": [rule("!r:x", true, json!(["notify"]))],
+            "sender": [rule("@sender:x", true, json!([]))],
+        }))
+    };
+    assert_eq!(
+        for_alice(&rules(true), &message(&json!({ "body": "cake" })), 3),
+        QUIET
+    );
+    assert_eq!(
+        for_alice(&rules(false), &message(&json!({ "body": "cake" })), 3),
+        HIGHLIGHT
+    );
+    assert_eq!(
+        for_alice(&rules(false), &message(&json!({ "body": "bread" })), 3),
+        NOTIFY
+    );
+}
+
+#[test]
+fn historical_actions_do_nothing_and_are_kept() {
+    let rules = custom(&json!({
+        "override": [{ "rule_id": "o", "default": false, "enabled": true, "conditions": [], "actions": ["dont_notify", "coalesce"] }],
+    }));
+    assert_eq!(
+        for_alice(&rules, &message(&json!({ "body": "x" })), 3),
+        QUIET
+    );
+    let kept = serde_json::to_value(&rules).expect("JSON");
+    assert_eq!(
+        kept["override"][0]["actions"],
+        json!(["dont_notify", "coalesce"])
+    );
+}
