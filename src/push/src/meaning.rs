@@ -34,10 +34,11 @@ impl Meaning {
         room_id: &RoomId,
         member_count: u64,
     ) -> Result<Self, RoomError> {
-        let power_levels = match wants_the_room(event) {
-            true => Some(rooms.power_levels_in(db, event.room, event.state_before).await?),
-            false => None,
-        };
+        let mut power_levels = None;
+        if wants_the_room(event) {
+            let levels = rooms.power_levels_in(db, event.room, event.state_before);
+            power_levels = Some(levels.await?);
+        }
         let parsed = PushEvent::new(event.json(), room_id);
         let context = RoomContext { member_count, power_levels: power_levels.as_ref() };
         let predefined = match &parsed {

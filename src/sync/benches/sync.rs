@@ -60,7 +60,7 @@ fn fan_out(criterion: &mut Criterion) {
     criterion.bench_function(&format!("fan-out to {MEMBERS}"), |bench| {
         bench.iter(|| {
             runtime.block_on(async {
-                let ask = Ask::since(&token).waiting(Duration::from_secs(60));
+                let ask = Ask::since(&token).waiting(Duration::from_mins(1));
                 let waiting: FuturesUnordered<_> =
                     members.iter().map(|member| member.try_sync(&ask)).collect();
                 alice.send(&room, "hello").await;

@@ -54,16 +54,16 @@ impl StateChanges {
         let first = timeline.events.first();
         let start = first.map_or(end.root, |event| event.state_before);
         let wants_after = context.request.state_after != StateAfter::No;
-        let root = if wants_after { end.root } else { start };
+        let state = if wants_after { end.root } else { start };
         let mut changes = Self {
             events: BTreeMap::new(),
-            root,
+            root: state,
             changed_members: since.is_none(),
             is_whole: since.is_none(),
         };
         match since {
-            Some(since) => changes.add_changes(context, room, since, root).await?,
-            None => changes.add_all(context, room, root).await?,
+            Some(since) => changes.add_changes(context, room, since, state).await?,
+            None => changes.add_all(context, room, state).await?,
         }
         let told = timeline.told();
         if !wants_after {
@@ -84,13 +84,13 @@ impl StateChanges {
         &mut self,
         context: &Context<'_>,
         room: &OwnRoom,
-        root: StateRoot,
+        state: StateRoot,
     ) -> Result<(), SyncError> {
         let states = context.parts.rooms.states();
         let entries = match context.request.filter.lazy_members {
-            LazyMembers::No => states.list(context.db, room.number, root).await?,
+            LazyMembers::No => states.list(context.db, room.number, state).await?,
             LazyMembers::Yes => {
-                states.list_class(context.db, room.number, root, StateKeyNumber::OTHER).await?
+                states.list_class(context.db, room.number, state, StateKeyNumber::OTHER).await?
             }
         };
         self.events.extend(entries);

@@ -11,11 +11,11 @@ use crate::{json::Json, own_rooms::OwnRoom, recent::Recent, request::SyncError};
 pub(super) async fn heroes(
     context: &Context<'_>,
     room: &OwnRoom,
-    root: StateRoot,
+    state: StateRoot,
 ) -> Result<Vec<UserNumber>, SyncError> {
     let rooms = &context.parts.rooms;
     for (kind, member) in [("m.room.name", "name"), ("m.room.canonical_alias", "alias")] {
-        let event = rooms.state_event(context.db, room.number, root, kind, "").await?;
+        let event = rooms.state_event(context.db, room.number, state, kind, "").await?;
         let is_set = event.is_some_and(|event| {
             scan::string_member(event.content(), member).is_some_and(|text| !text.is_empty())
         });

@@ -1,6 +1,9 @@
 //! The timeline of a room: its newest events between the token and now, or between the token and the user's leave.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use database::{Position, Read, RoomNumber, Stamp};
 use rooms::{Event, PaginationToken, Viewer, state_map::EventNumber, tables::ROOM_LOG};
@@ -47,7 +50,16 @@ struct Backwards<'a> {
     ended: bool,
 }
 
-impl Backwards<'_> {
+impl<'a> Backwards<'a> {
+    fn new(
+        context: &'a Context<'a>,
+        room: RoomNumber,
+        recent: &'a Recent,
+        Window { after, through }: Window,
+    ) -> Self {
+        Self { context, room, recent, after, before: None, through, ended: false }
+    }
+
     /// The next entries, newest first; none at the end.
     async fn next(&mut self, limit: usize) -> Result<Vec<(Position, EventNumber)>, SyncError> {
         if self.ended {
@@ -97,50 +109,57 @@ impl Timeline {
         viewer: &mut Viewer,
         window: Window,
     ) -> Result<Self, SyncError> {
-        let Window { after, through } = window;
-        let filter = &context.request.filter;
-        let limit = filter.timeline_limit;
-        let (number, before) = (room.number, None);
-        let mut walk =
-            Backwards { context, room: number, recent, after, before, through, ended: false };
         let mut timeline = Self {
             events: Vec::new(),
             limited: false,
-            previous: PaginationToken::after(through, context.db.stamp()),
+            previous: PaginationToken::after(window.through, context.db.stamp()),
         };
+        if context.request.filter.timeline.allows_room(&room.id) {
+            let walk = Backwards::new(context, room.number, recent, window);
+            timeline.collect(context, walk, viewer).await?;
+            timeline.events.reverse();
+        }
+        Ok(timeline)
+    }
+
+    /// Takes events, newest first, until there are enough.
+    async fn collect(
+        &mut self,
+        context: &Context<'_>,
+        mut walk: Backwards<'_>,
+        viewer: &mut Viewer,
+    ) -> Result<(), SyncError> {
+        let filter = &context.request.filter;
+        let limit = filter.timeline_limit;
+        let rooms = &context.parts.rooms;
         let mut looked_at = 0;
-        let wants_room = filter.timeline.allows_room(&room.id);
-        'window: while wants_room {
-            let page = walk.next((limit + 1 - timeline.events.len()).clamp(1, PAGE)).await?;
-            let Some((oldest, _)) = page.last() else { break };
+        let mut withheld = Withheld::default();
+        loop {
+            let page = walk.next((limit + 1 - self.events.len()).clamp(1, PAGE)).await?;
+            let Some((oldest, _)) = page.last() else { return Ok(()) };
             let oldest = *oldest;
             looked_at += page.len();
             let numbers: Vec<EventNumber> = page.into_iter().map(|(_, event)| event).collect();
-            let events = context.parts.rooms.named_events(context.db, number, &numbers).await?;
-            let visible = viewer.visible(&context.parts.rooms, context.db, &events).await?;
+            let events = rooms.named_events(context.db, walk.room, &numbers).await?;
+            let visible = viewer.visible(rooms, context.db, &events).await?;
             for (event, visible) in events.into_iter().zip(visible) {
                 if !visible || !filter.timeline.matches(&event) || is_ignored(context, &event) {
+                    withheld.add(&event);
                     continue;
                 }
-                if timeline.events.len() == limit {
-                    timeline.limited = true;
-                    break 'window;
+                if self.events.len() == limit || withheld.would_hide_behind(&event) {
+                    self.limited = true;
+                    return Ok(());
                 }
-                timeline.events.push(event);
+                self.previous = PaginationToken::before(event.position, context.db.stamp());
+                self.events.push(event);
             }
             if looked_at >= MOST {
-                timeline.limited = true;
-                timeline.previous = PaginationToken::before(oldest, context.db.stamp());
-                break;
+                self.limited = true;
+                self.previous = PaginationToken::before(oldest, context.db.stamp());
+                return Ok(());
             }
         }
-        if looked_at < MOST
-            && let Some(oldest) = timeline.events.last()
-        {
-            timeline.previous = PaginationToken::before(oldest.position, context.db.stamp());
-        }
-        timeline.events.reverse();
-        Ok(timeline)
     }
 
     /// One event, which is told whatever the filter's limit.
@@ -182,6 +201,33 @@ impl Timeline {
         json.text(&self.previous.to_string());
         json.close_object();
         Ok(())
+    }
+}
+
+/// The state that the walk has come past, newest first. A client takes the last event of a state key that it is told for the
+/// state; so where a newer one was kept back (and is told as state), no older one may come in the timeline.
+#[derive(Default)]
+struct Withheld(HashMap<(Box<str>, Box<str>), IsTold>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum IsTold {
+    Yes,
+    No,
+}
+
+impl Withheld {
+    fn add(&mut self, event: &Event) {
+        self.newest(event, IsTold::No);
+    }
+
+    fn would_hide_behind(&mut self, event: &Event) -> bool {
+        self.newest(event, IsTold::Yes) == IsTold::No
+    }
+
+    /// Whether the newest event of the same state key is told.
+    fn newest(&mut self, event: &Event, is_told: IsTold) -> IsTold {
+        let Some(state_key) = event.state_key.clone() else { return is_told };
+        *self.0.entry((event.kind.clone(), state_key)).or_insert(is_told)
     }
 }
 

@@ -92,7 +92,9 @@ impl Waiters {
 
     pub(crate) fn wake(&self, user: UserNumber, wake: Wake) {
         if let Some(slots) = self.shard(user).get(&user) {
-            slots.iter().for_each(|slot| slot.wake(wake));
+            for slot in slots {
+                slot.wake(wake);
+            }
         }
     }
 
@@ -102,7 +104,9 @@ impl Waiters {
             let shard = shard.lock().expect("nothing panics while it holds this lock");
             for (user, slots) in &*shard {
                 if concerns(*user) {
-                    slots.iter().for_each(|slot| slot.wake(wake));
+                    for slot in slots {
+                        slot.wake(wake);
+                    }
                 }
             }
         }

@@ -14,7 +14,7 @@ use sync::StateAfter;
 
 use crate::world::{Ask, Person, World, events, next_batch};
 
-const HISTORIES: u64 = 60;
+const HISTORIES: u64 = 300;
 const STEPS: usize = 120;
 
 type StateKey = (String, String);

@@ -56,7 +56,7 @@ async fn everyone_who_waits_is_told_the_same_order_and_nothing_twice() {
         readers.spawn(async move {
             let mut told = Vec::new();
             while told.len() < MESSAGES * 6 {
-                let ask = Ask::since(&token).waiting(Duration::from_secs(60));
+                let ask = Ask::since(&token).waiting(Duration::from_mins(1));
                 let ask = ask.filter(serde_json::json!({ "room": { "timeline": { "limit": 100 } } }));
                 let answer = person.sync(&ask).await;
                 let timeline = &answer["rooms"]["join"][room.as_str()]["timeline"];

@@ -7,7 +7,7 @@ use sync::StateAfter;
 use crate::world::{Ask, World, events, ids, next_batch};
 
 #[tokio::test]
-async fn a_quiet_user_is_told_nothing_but_a_token() {
+async fn a_quiet_user_is_told_nothing_but_a_token_and_their_keys() {
     let world = World::new().await;
     let [alice] = world.people(["alice"]).await;
     alice.create_room(Preset::PublicChat).await;
@@ -15,7 +15,12 @@ async fn a_quiet_user_is_told_nothing_but_a_token() {
 
     let answer = alice.sync(&Ask::since(&token)).await;
 
-    assert_eq!(answer, json!({ "next_batch": next_batch(&answer) }));
+    let quiet = json!({
+        "next_batch": next_batch(&answer),
+        "device_one_time_keys_count": { "signed_curve25519": 0 },
+        "device_unused_fallback_key_types": [],
+    });
+    assert_eq!(answer, quiet);
 }
 
 #[tokio::test]
