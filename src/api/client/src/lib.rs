@@ -1,1 +1,75 @@
-//! client-api.
+//! The client-server API: one folder per module of the spec, one endpoint per file.
+//!
+//! [`routes`] is the list of all endpoints; each folder's `list` names its own. [`ClientApi`] is what their handlers may ask for.
+
+mod account;
+mod account_data;
+mod admin_register;
+mod dehydrated;
+mod devices;
+mod filters;
+mod interactive;
+mod key_backup;
+mod keys;
+mod profile;
+mod push_rules;
+mod rooms;
+mod server;
+mod session;
+mod sync;
+mod to_device;
+
+use edge::{FromRef, Routes};
+
+pub use crate::{admin_register::AdminRegister, server::ServerInfo};
+
+/// The parts of the house that endpoints call. Handles, all of them.
+#[derive(Clone)]
+pub struct ClientApi {
+    pub users: ::users::Users,
+    pub devices: ::devices::Devices,
+    pub rooms: ::rooms::Rooms,
+    pub push: ::push::Push,
+    pub sync: ::sync::Sync,
+    pub server: ServerInfo,
+    pub admin_register: AdminRegister,
+}
+
+/// Every endpoint of the API.
+pub fn routes(api: ClientApi) -> Routes<ClientApi> {
+    let routes = Routes::new(api);
+    let routes = server::list(routes);
+    let routes = account::list(routes);
+    let routes = session::list(routes);
+    let routes = devices::list(routes);
+    let routes = keys::list(routes);
+    let routes = key_backup::list(routes);
+    let routes = to_device::list(routes);
+    let routes = dehydrated::list(routes);
+    let routes = profile::list(routes);
+    let routes = account_data::list(routes);
+    let routes = filters::list(routes);
+    let routes = push_rules::list(routes);
+    let routes = rooms::list(routes);
+    let routes = sync::list(routes);
+    admin_register::list(routes)
+}
+
+/// Says where each part is: `State(rooms): State<Rooms>`.
+macro_rules! part {
+    ($field:ident: $part:ty) => {
+        impl FromRef<ClientApi> for $part {
+            fn from_ref(api: &ClientApi) -> Self {
+                api.$field.clone()
+            }
+        }
+    };
+}
+
+part!(users: ::users::Users);
+part!(devices: ::devices::Devices);
+part!(rooms: ::rooms::Rooms);
+part!(push: ::push::Push);
+part!(sync: ::sync::Sync);
+part!(server: ServerInfo);
+part!(admin_register: AdminRegister);

@@ -94,6 +94,8 @@ fn parse<R: IncomingRequest>(
     body: &Bytes,
     arguments: &[String],
 ) -> Result<R, ApiError> {
+    // Serde does not look into strings that nobody asks for.
+    str::from_utf8(body).map_err(ApiError::not_json)?;
     check_form(body)?;
     let decoded = arguments
         .iter()
@@ -162,6 +164,7 @@ mod tests {
             |body: &[u8]| errcode::<redact_event::v3::Request>("/", body, &["!a:b", "$a", "1"]);
 
         assert_eq!(of(b"{\"reason\":\"a\x81\"}"), "M_NOT_JSON");
+        assert_eq!(of(b"{\"test\":\"a\x81\"}"), "M_NOT_JSON");
         assert_eq!(of(b"{\"reason\":"), "M_NOT_JSON");
         assert_eq!(of(b"{\"reason\":5, oh"), "M_NOT_JSON");
         assert_eq!(of(b"[]"), "M_BAD_JSON");
@@ -171,10 +174,10 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_a_missing_parameter() {
-        assert_eq!(
-            errcode::<login::v3::Request>("/", b"{}", &[]),
-            "M_MISSING_PARAM"
-        );
+        let of = |body: &[u8]| errcode::<create_alias::v3::Request>("/", body, &["#a:b"]);
+
+        assert_eq!(of(b"{}"), "M_MISSING_PARAM");
+        assert_eq!(of(b"{\"room_id\":\"nonsense\"}"), "M_BAD_JSON");
     }
 
     #[test]

@@ -1,0 +1,12 @@
+//! Endpoints, through the router: the whole house on the engine in memory, with a clock that tests move.
+
+mod account;
+mod account_data;
+mod devices;
+mod discovery;
+mod edge;
+mod person;
+mod profile;
+mod rooms;
+mod server;
+mod session;

@@ -1,0 +1,197 @@
+//! `TestServer`: the house as the binary wires it, on the engine in memory, with randomness that repeats. Requests go through the router in process.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+use client_api::{AdminRegister, ClientApi, ServerInfo};
+use database::{Clock, Memory, MockClock, Random, SeededRandom, Store};
+use devices::{Devices, Limits};
+use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
+use federation::Keys;
+use http::Request;
+use http_body_util::BodyExt as _;
+use push::{Push, PushConfig};
+use rooms::{Rooms, RoomsConfig};
+use ruma::{RoomVersionId, server_name};
+use serde_json::{Value, json};
+use sync::{Sync, SyncConfig};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use users::{Hashing, Registration, Users, UsersConfig};
+
+use crate::person::{Answer, User};
+
+pub(crate) const REGISTRATION_SECRET: &str = "the operator's secret";
+
+/// Cheap to clone: every user of a test holds one.
+#[derive(Clone)]
+pub(crate) struct TestServer {
+    pub(crate) clock: Arc<MockClock>,
+    /// To inject faults, or to look at what was stored.
+    pub(crate) memory: Memory,
+    edge: Arc<Edge>,
+}
+
+/// What a test may want otherwise.
+pub(crate) struct TestOptions {
+    pub(crate) registration: Registration,
+    pub(crate) rate_limits: RateLimits,
+    pub(crate) default_room_version: RoomVersionId,
+}
+
+impl Default for TestOptions {
+    fn default() -> Self {
+        Self {
+            registration: Registration::Open,
+            rate_limits: RateLimits { enabled: false, ..RateLimits::default() },
+            default_room_version: RoomVersionId::V12,
+        }
+    }
+}
+
+impl TestServer {
+    pub(crate) async fn new() -> Self {
+        Self::with(TestOptions::default()).await
+    }
+
+    pub(crate) async fn with(options: TestOptions) -> Self {
+        let (memory, clock) = (Memory::new(), Arc::new(MockClock::default()));
+        let random = Arc::new(SeededRandom::new(7));
+        let api = house(&options, &memory, clock.clone(), random.clone()).await;
+        let gate = Gate::new(
+            api.users.clone(),
+            &options.rate_limits,
+            TrustedProxies::default(),
+            clock.clone(),
+            &*random,
+        );
+        let edge = Arc::new(Edge::new(client_api::routes(api), gate));
+        Self { clock, memory, edge }
+    }
+
+    /// Registers people, each with one device.
+    pub(crate) async fn users<const N: usize>(&self, names: [&str; N]) -> [User; N] {
+        let mut people = Vec::with_capacity(N);
+        for name in names {
+            people.push(self.user(name).await);
+        }
+        people.try_into().unwrap_or_else(|_| unreachable!("as many people as names"))
+    }
+
+    pub(crate) async fn user(&self, name: &str) -> User {
+        let answer = self
+            .post(
+                "/v3/register",
+                json!({
+                    "username": name,
+                    "password": User::password_of(name),
+                    "auth": { "type": "m.login.dummy" },
+                }),
+            )
+            .await;
+        User::logged_in(self, name, &answer.expect_ok())
+    }
+
+    /// The same person on one more device.
+    pub(crate) async fn device(&self, user: &User) -> User {
+        let answer = self
+            .post(
+                "/v3/login",
+                json!({
+                    "type": "m.login.password",
+                    "identifier": { "type": "m.id.user", "user": user.name },
+                    "password": User::password_of(&user.name),
+                }),
+            )
+            .await;
+        User::logged_in(self, &user.name, &answer.expect_ok())
+    }
+
+    /// A request without a token.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, None, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.request("POST", path, None, Some(body.to_string().into_bytes())).await
+    }
+
+    /// Any request. A `path` that does not begin with `/_` or `/.` stands below `/_matrix/client`.
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Vec<u8>>,
+    ) -> Answer {
+        let uri = match path.get(..2) {
+            Some("/_" | "/.") => path.to_owned(),
+            _ => format!("/_matrix/client{path}"),
+        };
+        let mut request = Request::builder().method(method).uri(uri);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let payload = Payload::Ready(body.unwrap_or_default().into());
+        self.answer(request.body(payload).expect("a valid request")).await
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Payload>) -> Answer {
+        let response = self.edge.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("bodies are in memory").to_bytes();
+        Answer::new(parts, &bytes)
+    }
+}
+
+async fn house(
+    options: &TestOptions,
+    memory: &Memory,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> ClientApi {
+    let store = Store::new(Arc::new(memory.clone()));
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let server_name = server_name!("example.org").to_owned();
+    let default_version = options.default_room_version.clone();
+    let users = Users::new(
+        store.clone(),
+        clock.clone(),
+        random.clone(),
+        UsersConfig {
+            registration: options.registration.clone(),
+            hashing: Hashing::weak_for_tests(),
+            ..UsersConfig::new(server_name.clone())
+        },
+        tasks.clone(),
+    );
+    let devices = Devices::new(store.clone(), clock.clone(), Limits::default());
+    let keys = Keys::open(&store, &*random, &*clock, server_name.clone()).await;
+    let rooms = Rooms::open(
+        store,
+        clock.clone(),
+        random.clone(),
+        users.clone(),
+        keys.expect("an empty database takes a key"),
+        RoomsConfig {
+            server_name,
+            default_version: default_version.clone(),
+            event_cache_bytes: 4 << 20,
+            node_cache_bytes: 4 << 20,
+        },
+        tasks.clone(),
+        stop.clone(),
+    );
+    let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
+    let sync = Sync::open(rooms.clone(), devices.clone(), push.clone(), SyncConfig::default(), &tasks, stop).await;
+    ClientApi {
+        users,
+        devices,
+        rooms,
+        push,
+        sync: sync.expect("an empty database can be followed"),
+        server: ServerInfo::new("https://example.org".to_owned(), default_version),
+        admin_register: AdminRegister::new(Some(REGISTRATION_SECRET.to_owned()), clock, random),
+    }
+}
