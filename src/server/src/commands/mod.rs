@@ -1,0 +1,55 @@
+//! One file per command.
+
+mod backup;
+mod check_config;
+mod restore;
+mod serve;
+mod user;
+
+use std::{error::Error, future::Future, io};
+
+use crate::{
+    cli::{Arguments, Command},
+    config::{self, Config},
+    control::{self, Order},
+    house::{Foundation, blocking},
+};
+
+/// Reported to people, not acted on.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let (config, file) = config::load(arguments.config.as_deref())?;
+    match arguments.command {
+        Command::Serve => serve::run(config),
+        Command::CheckConfig => {
+            check_config::run(&config, file.as_deref());
+            Ok(())
+        }
+        Command::User(command) => user::run(&config, command),
+        Command::Backup(arguments) => backup::run(&config, &arguments.folder),
+        Command::Restore(arguments) => restore::run(&config, &arguments.folder),
+    }
+}
+
+/// By the running server, else here, on the database itself.
+fn carry_out(config: &Config, order: Order) -> Result<(), Failure> {
+    let report = on_runtime(async {
+        if let Some(report) = control::send(config, &order).await? {
+            return Ok::<_, Failure>(report);
+        }
+        let tasks = tokio_util::task::TaskTracker::new();
+        let foundation = Foundation::lay(config, &tasks).await?;
+        let report = order.carry_out(&foundation).await;
+        tasks.close();
+        tasks.wait().await;
+        blocking(move || drop(foundation)).await;
+        Ok(report)
+    })??;
+    println!("{}", report?);
+    Ok(())
+}
+
+fn on_runtime<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work))
+}

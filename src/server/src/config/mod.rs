@@ -1,0 +1,260 @@
+//! The configuration: what the operator decides. `conduit.toml` at the root of the repository documents each setting; a test keeps
+//! it equal to what stands here.
+
+mod load;
+mod names;
+mod secret;
+mod units;
+mod variables;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use edge::{Network, RateLimits};
+use ruma::{OwnedServerName, RoomVersionId};
+use serde::Deserialize;
+use users::Registration;
+
+pub(crate) use self::{load::load, load::ConfigError};
+use self::{
+    secret::Secret,
+    units::{Bytes, Seconds},
+};
+
+/// Less than this is not enough for RocksDB alone.
+const LEAST_BUDGET: u64 = 32 << 20;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) server_name: OwnedServerName,
+    public_base_url: Option<String>,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) default_room_version: RoomVersionId,
+    pub(crate) database: Database,
+    pub(crate) memory: Memory,
+    registration: RegistrationSettings,
+    pub(crate) rate_limits: RateLimits,
+    pub(crate) http: Http,
+    pub(crate) sync: Sync,
+    pub(crate) log: Log,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Database {
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Memory {
+    pub(crate) budget: Bytes,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RegistrationSettings {
+    mode: Option<RegistrationMode>,
+    token: Option<Secret>,
+    shared_secret: Option<Secret>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RegistrationMode {
+    Open,
+    Token,
+    Closed,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) max_connections: usize,
+    pub(crate) idle_timeout: Seconds,
+    pub(crate) shutdown_timeout: Seconds,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sync {
+    pub(crate) longest_wait: Seconds,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server_name: ruma::server_name!("localhost").to_owned(),
+            public_base_url: None,
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8008))],
+            trusted_proxies: Vec::new(),
+            default_room_version: RoomVersionId::V12,
+            database: Database::default(),
+            memory: Memory::default(),
+            registration: RegistrationSettings::default(),
+            rate_limits: RateLimits::default(),
+            http: Http::default(),
+            sync: Sync::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { path: PathBuf::from("./data") }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { budget: Bytes(128 << 20) }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            max_connections: 200_000,
+            idle_timeout: Seconds(60),
+            shutdown_timeout: Seconds(20),
+        }
+    }
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self { longest_wait: Seconds(300) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Config {
+    /// Where clients reach this server.
+    pub(crate) fn public_base_url(&self) -> String {
+        match &self.public_base_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None if self.is_local() => {
+                let port = self.listen.first().map_or(8008, SocketAddr::port);
+                format!("http://localhost:{port}")
+            }
+            None => format!("https://{}", self.server_name),
+        }
+    }
+
+    pub(crate) fn registration(&self) -> Registration {
+        let by_default =
+            if self.is_local() { RegistrationMode::Open } else { RegistrationMode::Closed };
+        match (self.registration.mode.unwrap_or(by_default), &self.registration.token) {
+            (RegistrationMode::Open, _) => Registration::Open,
+            (RegistrationMode::Token, Some(token)) => {
+                Registration::Token(token.reveal().to_owned())
+            }
+            (RegistrationMode::Token, None) | (RegistrationMode::Closed, _) => Registration::Closed,
+        }
+    }
+
+    pub(crate) fn registration_secret(&self) -> Option<String> {
+        self.registration.shared_secret.as_ref().map(|secret| secret.reveal().to_owned())
+    }
+
+    /// Nobody but this machine's users can reach it, under a name that means nothing elsewhere.
+    fn is_local(&self) -> bool {
+        self.server_name == "localhost" && self.listen.iter().all(|at| at.ip().is_loopback())
+    }
+
+    /// What no single setting shows to be wrong.
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut check = |is_right: bool, text: &str| {
+            if !is_right {
+                mistakes.push(text.to_owned());
+            }
+        };
+        check(!self.listen.is_empty(), "`listen` names no address");
+        check(
+            self.registration.mode != Some(RegistrationMode::Token)
+                || self.registration.token.is_some(),
+            "`registration.mode` is \"token\", but `registration.token` is not set",
+        );
+        check(
+            protocol::room_version::SUPPORTED.contains(&self.default_room_version),
+            "`default_room_version` must be one of 6 to 12",
+        );
+        check(
+            self.public_base_url.as_ref().is_none_or(|url| {
+                url.starts_with("http://") || url.starts_with("https://")
+            }),
+            "`public_base_url` must begin with http:// or https://",
+        );
+        check(self.memory.budget.0 >= LEAST_BUDGET, "`memory.budget` must be 32 MiB at least");
+        check(self.http.max_connections > 0, "`http.max_connections` must not be 0");
+        check(!self.http.idle_timeout.0.eq(&0), "`http.idle_timeout` must not be 0");
+        check(
+            tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
+            "`log.level` must be error, warn, info, debug or trace, or such as \"info,requests=warn\"",
+        );
+        mistakes
+    }
+}
+
+impl Http {
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout.into()
+    }
+
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.shutdown_timeout.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local() -> Config {
+        Config::default()
+    }
+
+    #[test]
+    fn registration_is_open_only_where_nobody_else_can_come() {
+        assert_eq!(format!("{:?}", local().registration()), "Open");
+
+        let mut public = local();
+        public.listen.push(SocketAddr::from(([0, 0, 0, 0], 8008)));
+        assert_eq!(format!("{:?}", public.registration()), "Closed");
+
+        let mut named = local();
+        named.server_name = ruma::server_name!("example.org").to_owned();
+        assert_eq!(format!("{:?}", named.registration()), "Closed");
+    }
+
+    #[test]
+    fn the_public_url_follows_from_the_name() {
+        assert_eq!(local().public_base_url(), "http://localhost:8008");
+
+        let mut named = local();
+        named.server_name = ruma::server_name!("example.org").to_owned();
+        assert_eq!(named.public_base_url(), "https://example.org");
+    }
+}

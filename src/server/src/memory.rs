@@ -1,0 +1,38 @@
+//! One budget of bytes, and who gets how much of it.
+
+use crate::config::Config;
+
+/// Shares of `memory.budget`, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    /// Block cache, write buffers and queues of the database.
+    pub(crate) database: usize,
+    pub(crate) events: u64,
+    pub(crate) state_nodes: u64,
+    pub(crate) sync: u64,
+    pub(crate) push: u64,
+    pub(crate) tokens: u64,
+}
+
+impl Shares {
+    pub(crate) fn of(config: &Config) -> Self {
+        let budget = config.memory.budget.0;
+        let percent = |share: u64| budget / 100 * share;
+        Self {
+            database: usize::try_from(percent(45)).unwrap_or(usize::MAX),
+            events: percent(16),
+            state_nodes: percent(12),
+            sync: percent(14),
+            push: percent(8),
+            tokens: percent(2),
+        }
+    }
+}
+
+/// Frees what the allocator keeps in its threads' name in the background, so that memory that is not used is given back soon. It
+/// costs nothing that matters; where it cannot be had, the server runs without.
+pub(crate) fn return_unused() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::debug!(%error, "the allocator has no background thread");
+    }
+}

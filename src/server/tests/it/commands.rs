@@ -1,0 +1,97 @@
+//! The binary's commands, as an operator runs them. How they work beside a running server is tested in `tests/durability`.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aqueduct"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("AQUEDUCT_") {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // A command that reads no input may have ended already.
+    let _ = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("the binary ends")
+}
+
+#[track_caller]
+fn succeeds(folder: &Path, arguments: &[&str], input: &str) -> String {
+    let output = run(folder, arguments, input);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn fails(folder: &Path, arguments: &[&str], input: &str) -> String {
+    let output = run(folder, arguments, input);
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn accounts_are_made_and_repaired_without_a_server() {
+    let folder = TempDir::new().expect("a temporary folder");
+
+    let made = succeeds(folder.path(), &["user", "create", "alice"], "secret\n");
+    assert!(made.contains("@alice:localhost"), "{made}");
+    let twice = fails(folder.path(), &["user", "create", "alice"], "secret\n");
+    assert!(twice.contains("already"), "{twice}");
+    succeeds(folder.path(), &["user", "reset-password", "alice"], "another\n");
+    let nobody = fails(folder.path(), &["user", "reset-password", "bob"], "another\n");
+    assert!(nobody.contains("no user bob"), "{nobody}");
+    let empty = fails(folder.path(), &["user", "create", "bob"], "\n");
+    assert!(empty.contains("empty"), "{empty}");
+}
+
+#[test]
+fn a_backup_is_restored_to_an_empty_place_only() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let at = folder.path();
+    let nothing = fails(at, &["backup", "copy"], "");
+    assert!(nothing.contains("no database"), "{nothing}");
+    succeeds(at, &["user", "create", "alice"], "secret\n");
+
+    succeeds(at, &["backup", "copy"], "");
+    let occupied = fails(at, &["restore", "copy"], "");
+    assert!(occupied.contains("not empty"), "{occupied}");
+    std::fs::rename(at.join("data"), at.join("lost")).expect("the server does not run");
+    succeeds(at, &["restore", "copy"], "");
+
+    let known = fails(at, &["user", "create", "alice"], "secret\n");
+    assert!(known.contains("already"), "{known}");
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_named() {
+    let folder = TempDir::new().expect("a temporary folder");
+    std::fs::write(folder.path().join("conduit.toml"), "[database]\npaht = \"x\"\n")
+        .expect("the folder is writable");
+
+    let mistakes = fails(folder.path(), &["check-config"], "");
+    assert!(mistakes.contains("`database.paht`: did you mean `database.path`?"), "{mistakes}");
+
+    let elsewhere = fails(folder.path(), &["check-config", "--config", "missing.toml"], "");
+    assert!(elsewhere.contains("missing.toml"), "{elsewhere}");
+}
+
+#[test]
+fn a_valid_configuration_is_shown() {
+    let folder = TempDir::new().expect("a temporary folder");
+
+    let shown = succeeds(folder.path(), &["check-config"], "");
+    assert!(shown.contains("127.0.0.1:8008"), "{shown}");
+}
