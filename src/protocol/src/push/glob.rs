@@ -50,6 +50,22 @@ pub(super) fn matches_words(pattern: &str, text: &str) -> bool {
     last.is_empty() || occurrences(last, &text[at..]).any(|(_, end)| ends_word(text, at + end))
 }
 
+/// Whether the words, which are no pattern, stand in the text between word boundaries. Both are in lower case.
+pub(super) fn contains_words(words: &str, text: &str) -> bool {
+    let mut from = 0;
+    while let Some(at) = text[from..].find(words) {
+        let (start, end) = (from + at, from + at + words.len());
+        if starts_word(text, start) && ends_word(text, end) {
+            return true;
+        }
+        let Some(char) = text[start..].chars().next() else {
+            return false;
+        };
+        from = start + char.len_utf8();
+    }
+    false
+}
+
 /// Every place where a segment without `*` matches, also where they overlap.
 fn occurrences<'a>(segment: &'a str, text: &'a str) -> impl Iterator<Item = (usize, usize)> + 'a {
     let mut from = Some(0);
@@ -185,6 +201,14 @@ mod tests {
         ] {
             assert!(!matches_words(pattern, text), "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn words_that_are_no_pattern() {
+        assert!(contains_words("a*y", "so a*y!"));
+        assert!(!contains_words("a*y", "so any"));
+        assert!(!contains_words("al", "all"));
+        assert!(contains_words("al", "all al"));
     }
 
     /// The definition, written down without a thought for speed.

@@ -174,10 +174,9 @@ fn body_matches(event: &PushEvent, pattern: &str) -> bool {
 
 /// A display name is text, also where it looks like a pattern.
 fn body_contains(event: &PushEvent, name: &str) -> bool {
-    // `?` matches itself as well: a name with question marks only matches a little more.
     event
         .lower_body()
-        .is_some_and(|body| glob::matches_words(&lower(name).replace('*', "?"), body))
+        .is_some_and(|body| glob::contains_words(&lower(name), body))
 }
 
 fn lower(text: &str) -> Cow<'_, str> {
