@@ -19,6 +19,7 @@ async fn a_quiet_user_is_told_nothing_but_a_token_and_their_keys() {
         "next_batch": next_batch(&answer),
         "device_one_time_keys_count": { "signed_curve25519": 0 },
         "device_unused_fallback_key_types": [],
+        "org.matrix.msc2732.device_unused_fallback_key_types": [],
     });
     assert_eq!(answer, quiet);
 }
