@@ -1,6 +1,13 @@
 // A user's device, on matrix-js-sdk, whose connection can be cut.
 
-import { ClientEvent, createClient, EventTimeline, RoomEvent, RoomMemberEvent } from "matrix-js-sdk";
+import {
+    ClientEvent,
+    createClient,
+    EventTimeline,
+    RoomEvent,
+    RoomMemberEvent,
+    TimelineWindow,
+} from "matrix-js-sdk";
 
 const HOMESERVER = process.env.HOMESERVER;
 const PASSWORD = "correct horse battery staple";
@@ -100,16 +107,9 @@ export class Person {
         return this.client.getRoom(room)?.getMyMembership();
     }
 
-    // The texts of a room's messages, as far as the client has them, oldest first. Its own are there when they were sent.
+    // The texts of what the client has of a room's end, oldest first.
     messages(room) {
-        const events = this.client.getRoom(room)?.getLiveTimeline().getEvents() ?? [];
-        return events
-            .filter((event) => event.getType() === "m.room.message" && !event.isSending())
-            .map((event) => event.getContent().body);
-    }
-
-    eventIds(room) {
-        return this.client.getRoom(room).getLiveTimeline().getEvents().map((event) => event.getId());
+        return texts(this.client.getRoom(room)?.getLiveTimeline().getEvents() ?? []);
     }
 
     async seesLast(room, body) {
@@ -120,12 +120,15 @@ export class Person {
         return (await this.client.sendTextMessage(room, body)).event_id;
     }
 
-    // Pages back to the room's beginning.
-    async readAll(room) {
-        const timeline = this.client.getRoom(room).getLiveTimeline();
-        while (timeline.getPaginationToken(EventTimeline.BACKWARDS) !== null) {
-            await this.client.scrollback(this.client.getRoom(room), 30);
+    // All of a room's events, oldest first: pages back through every gap to the room's beginning.
+    async history(room) {
+        const timelines = this.client.getRoom(room).getUnfilteredTimelineSet();
+        const window = new TimelineWindow(this.client, timelines, { windowLimit: Infinity });
+        await window.load(undefined, 30);
+        while (window.canPaginate(EventTimeline.BACKWARDS)) {
+            await window.paginate(EventTimeline.BACKWARDS, 30);
         }
+        return window.getEvents();
     }
 
     #fetch(url, options = {}) {
@@ -135,4 +138,15 @@ export class Person {
         const signals = [this.connection.signal, options.signal].filter(Boolean);
         return fetch(url, { ...options, signal: AbortSignal.any(signals) });
     }
+}
+
+// One's own messages are there when they were sent.
+export function texts(events) {
+    return events
+        .filter((event) => event.getType() === "m.room.message" && !event.isSending())
+        .map((event) => event.getContent().body);
+}
+
+export function ids(events) {
+    return events.map((event) => event.getId());
 }
