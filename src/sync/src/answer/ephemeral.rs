@@ -106,9 +106,10 @@ fn write_typing(context: &Context<'_>, json: &mut Json, room: database::RoomNumb
     json.close_object();
 }
 
-type ByKind<'a> = BTreeMap<&'a str, Vec<&'a ReceiptEntry>>;
+type ByKind<'a> = BTreeMap<&'a str, BTreeMap<UserNumber, &'a ReceiptEntry>>;
 
-/// One `m.receipt` event: event id, kind, user. Of a user with several threads at one event, the newest is told.
+/// One `m.receipt` event: event id, kind, user. Of a user's receipts at one event, that of the whole room is told, else the
+/// newest.
 async fn write_receipts(
     context: &Context<'_>,
     json: &mut Json,
@@ -119,8 +120,10 @@ async fn write_receipts(
     for entry in &receipts.0 {
         let kinds = by_event.entry(&entry.2.event_id).or_default();
         let entries = kinds.entry(&entry.1.kind).or_default();
-        entries.retain(|other| other.1.user != entry.1.user);
-        entries.push(entry);
+        let told = entries.entry(entry.1.user).or_insert(entry);
+        if !told.1.thread.is_empty() {
+            *told = entry;
+        }
     }
     json.open_object();
     json.key("type");
@@ -133,7 +136,7 @@ async fn write_receipts(
         for (kind, entries) in kinds {
             json.key(kind);
             json.open_object();
-            for entry in entries {
+            for entry in entries.values() {
                 write_receipt(context, json, entry, selection).await?;
             }
             json.close_object();
