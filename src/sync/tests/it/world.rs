@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use database::{Millis, MockClock, SeededRandom, Store, UserNumber};
-use devices::{Devices, Limits};
+use devices::{
+    Devices, Limits,
+    to_device::{self, Recipient, Target},
+};
 use federation::Keys;
 use push::{Push, PushConfig};
 use rooms::{
@@ -17,12 +20,12 @@ use ruma::{
 use serde_json::{Map, Value, json, value::RawValue};
 use sync::{Filter, StateAfter, Sync, SyncConfig, SyncError, SyncRequest};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use users::{Hashing, NewAccount, Users, UsersConfig};
+use users::{Hashing, NewAccount, NewDevice, Users, UsersConfig};
 
 pub(crate) struct World {
     pub(crate) users: Users,
     pub(crate) rooms: Rooms,
-    pub(crate) devices: Devices,
+    devices: Devices,
     pub(crate) sync: Sync,
     pub(crate) stop: CancellationToken,
 }
@@ -109,7 +112,9 @@ impl World {
 
     pub(crate) async fn person(self: &Arc<Self>, name: &str) -> Person {
         let user_id = self.users.wanted_name(name).expect("a good name");
-        let new = NewAccount { user_id, password: None, is_admin: false, device: None };
+        let id = Some("DEVICE".into());
+        let device = Some(NewDevice { id, display_name: None, can_refresh: false });
+        let new = NewAccount { user_id, password: None, is_admin: false, device };
         let account = self.users.register(new).await.expect("the name is free");
         Person {
             world: self.clone(),
@@ -233,6 +238,24 @@ impl Person {
             transaction: None,
         };
         Ok(self.world.rooms.redact(room, redaction).await?.event_id)
+    }
+
+    /// Sends a message to all devices of somebody.
+    pub(crate) async fn send_to_devices(&self, target: &Person, transaction: &str, content: &str) {
+        let recipient = Recipient {
+            user: target.number,
+            target: Target::All,
+            content: content.into(),
+        };
+        let message = to_device::Message {
+            sender: self.number,
+            sender_id: &self.user_id,
+            device: self.device.as_str(),
+            kind: "m.test",
+            transaction,
+            recipients: vec![recipient],
+        };
+        self.world.devices.send(&message).await.expect("is stored");
     }
 
     pub(crate) async fn read(&self, room: &RoomId, markers: Markers) -> Result<(), RoomError> {
