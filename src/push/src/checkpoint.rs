@@ -37,7 +37,10 @@ impl State {
     }
 
     pub(crate) fn unread(&self) -> Unread {
-        Unread { main: self.row.main, threads: self.row.threads.clone() }
+        Unread {
+            main: self.row.main,
+            threads: self.row.threads.clone(),
+        }
     }
 
     /// Nothing of the thread up to here is unread.
@@ -59,7 +62,15 @@ impl State {
     /// A receipt of a thread, or of the whole room if `thread` is empty. Gives the threads whose counts it may change.
     pub(crate) fn read_to(&mut self, thread: &str, position: Position) -> BTreeSet<String> {
         let (read, concerned) = match thread {
-            "" => (&mut self.row.read, self.row.threads.keys().cloned().chain([MAIN.to_owned()]).collect()),
+            "" => (
+                &mut self.row.read,
+                self.row
+                    .threads
+                    .keys()
+                    .cloned()
+                    .chain([MAIN.to_owned()])
+                    .collect(),
+            ),
             MAIN => (&mut self.row.main_read, BTreeSet::from([MAIN.to_owned()])),
             root => {
                 let read = self.row.threads_read.entry(root.to_owned()).or_default();
@@ -81,7 +92,9 @@ impl State {
 
     /// Forgets threads in which nothing is unread.
     pub(crate) fn tidy(&mut self) {
-        self.row.threads.retain(|_, counts| *counts != Counts::default());
+        self.row
+            .threads
+            .retain(|_, counts| *counts != Counts::default());
     }
 
     pub(crate) fn is_far_from_checkpoint(&self) -> bool {

@@ -38,7 +38,10 @@ impl Counting<'_> {
     pub(crate) fn is_quiet_since(&self, stamp: Stamp) -> bool {
         let recent = self.recent;
         let is_known = recent.after <= stamp && recent.receipts_after <= stamp;
-        let mut own = recent.receipts.iter().filter(|(_, key, _)| key.user == self.reader.user);
+        let mut own = recent
+            .receipts
+            .iter()
+            .filter(|(_, key, _)| key.user == self.reader.user);
         is_known
             && recent.entries.last().is_none_or(|(at, _)| at.0 <= stamp)
             && own.all(|(at, _, _)| at.0 <= stamp)
@@ -46,10 +49,12 @@ impl Counting<'_> {
 
     /// The counts at the checkpoint, or none at the join, with what was read since.
     pub(crate) async fn begin(&self) -> Result<State, RoomError> {
-        let row = self.db.get(UNREAD_CHECKPOINTS.at((self.reader.user, self.place.room))).await?;
-        let row = row.filter(|row| {
-            row.joined_at == self.place.joined_at && row.as_of <= self.db.stamp()
-        });
+        let row = self
+            .db
+            .get(UNREAD_CHECKPOINTS.at((self.reader.user, self.place.room)))
+            .await?;
+        let row =
+            row.filter(|row| row.joined_at == self.place.joined_at && row.as_of <= self.db.stamp());
         let mut state = match row {
             Some(row) => State { row, counted: 0 },
             None => State::at_join(self.place.joined_at),
@@ -87,8 +92,14 @@ impl Counting<'_> {
         thread: &str,
         event_id: &str,
     ) -> Result<Option<ReadTo>, RoomError> {
-        let Ok(event_id) = <&EventId>::try_from(event_id) else { return Ok(None) };
-        let event = self.parts.rooms.event_by_id(self.db, self.place.room, event_id).await?;
+        let Ok(event_id) = <&EventId>::try_from(event_id) else {
+            return Ok(None);
+        };
+        let event = self
+            .parts
+            .rooms
+            .event_by_id(self.db, self.place.room, event_id)
+            .await?;
         Ok(event.map(|event| (thread.to_owned(), event.position)))
     }
 
@@ -120,7 +131,10 @@ impl Counting<'_> {
             *state.counts_of(thread) = crate::Counts::default();
         }
         let through = Position::last_of(state.row.as_of);
-        self.count(state, from, through, |thread| threads.iter().any(|one| *one == thread)).await?;
+        self.count(state, from, through, |thread| {
+            threads.iter().any(|one| *one == thread)
+        })
+        .await?;
         state.tidy();
         Ok(())
     }
@@ -132,7 +146,10 @@ impl Counting<'_> {
         let from = before.max(state.row.read);
         let passed = self.count(state, from, through, |_| true).await?;
         state.counted += passed.events;
-        if self.has_redacted_counted(state, &passed.redacted, before).await? {
+        if self
+            .has_redacted_counted(state, &passed.redacted, before)
+            .await?
+        {
             let unread = state.unread_threads();
             state.row.as_of = self.db.stamp();
             self.recount(state, &unread).await?;
@@ -154,7 +171,11 @@ impl Counting<'_> {
             return Ok(false);
         };
         for id in redacted {
-            let event = self.parts.rooms.event_by_id(self.db, self.place.room, id).await?;
+            let event = self
+                .parts
+                .rooms
+                .event_by_id(self.db, self.place.room, id)
+                .await?;
             if event.is_some_and(|event| event.position > from && event.position <= before) {
                 return Ok(true);
             }
@@ -174,11 +195,16 @@ impl Counting<'_> {
         let mut from = from;
         loop {
             let page = self.entries(from, through).await?;
-            let Some((last, _)) = page.last() else { return Ok(passed) };
+            let Some((last, _)) = page.last() else {
+                return Ok(passed);
+            };
             from = *last;
             let numbers: Vec<EventNumber> = page.iter().map(|(_, event)| *event).collect();
             let rooms = &self.parts.rooms;
-            for event in rooms.named_events(self.db, self.place.room, &numbers).await? {
+            for event in rooms
+                .named_events(self.db, self.place.room, &numbers)
+                .await?
+            {
                 passed.events += 1;
                 passed.redacted.extend(event.redacts.clone());
                 let meaning = self.meaning(&event).await?;
@@ -186,8 +212,10 @@ impl Counting<'_> {
                 {
                     continue;
                 }
-                let context =
-                    RoomContext { member_count: self.recent.member_count, power_levels: None };
+                let context = RoomContext {
+                    member_count: self.recent.member_count,
+                    power_levels: None,
+                };
                 let verdict = self.reader.verdict(&event, &meaning, &context);
                 if verdict.notify {
                     state.counts_of(&meaning.thread).add(verdict);
@@ -209,9 +237,15 @@ impl Counting<'_> {
             return Ok(entries[start..end].to_vec());
         }
         let room = self.place.room;
-        let rows = ROOM_LOG.under(room).after((room, from)).through((room, through));
+        let rows = ROOM_LOG
+            .under(room)
+            .after((room, from))
+            .through((room, through));
         let page = self.db.page(rows, PAGE).await?;
-        Ok(page.into_iter().map(|((_, at), event)| (at, event)).collect())
+        Ok(page
+            .into_iter()
+            .map(|((_, at), event)| (at, event))
+            .collect())
     }
 
     async fn meaning(&self, event: &Event) -> Result<Arc<Meaning>, RoomError> {

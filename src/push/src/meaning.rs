@@ -40,14 +40,23 @@ impl Meaning {
             power_levels = Some(levels.await?);
         }
         let parsed = PushEvent::new(event.json(), room_id);
-        let context = RoomContext { member_count, power_levels: power_levels.as_ref() };
+        let context = RoomContext {
+            member_count,
+            power_levels: power_levels.as_ref(),
+        };
         let predefined = match &parsed {
             Some(parsed) => Predefined::of(parsed, &context),
             None => return Err(RoomError::Damaged),
         };
         let thread = thread_of(rooms, db, event).await?;
         let room_id = room_id.to_owned();
-        Ok(Self { thread: thread.into(), predefined, parsed: OnceLock::new(), room_id, power_levels })
+        Ok(Self {
+            thread: thread.into(),
+            predefined,
+            parsed: OnceLock::new(),
+            room_id,
+            power_levels,
+        })
     }
 
     pub(crate) fn by_predefined_rules(
@@ -60,7 +69,8 @@ impl Meaning {
             return self.predefined.others();
         }
         self.parsed(event).map_or_else(Verdict::default, |parsed| {
-            self.predefined.for_user(parsed, &self.context(room), user_id)
+            self.predefined
+                .for_user(parsed, &self.context(room), user_id)
         })
     }
 
@@ -71,7 +81,10 @@ impl Meaning {
         room: &RoomContext<'_>,
         user_id: &UserId,
     ) -> Verdict {
-        let reader = protocol::push::Reader { user_id, display_name: None };
+        let reader = protocol::push::Reader {
+            user_id,
+            display_name: None,
+        };
         self.parsed(event).map_or_else(Verdict::default, |parsed| {
             evaluate(rules, parsed, &self.context(room), &reader)
         })
@@ -83,11 +96,16 @@ impl Meaning {
     }
 
     fn context<'a>(&'a self, room: &RoomContext<'a>) -> RoomContext<'a> {
-        RoomContext { power_levels: self.power_levels.as_ref(), ..*room }
+        RoomContext {
+            power_levels: self.power_levels.as_ref(),
+            ..*room
+        }
     }
 
     fn parsed(&self, event: &Event) -> Option<&PushEvent> {
-        self.parsed.get_or_init(|| PushEvent::new(event.json(), &self.room_id)).as_ref()
+        self.parsed
+            .get_or_init(|| PushEvent::new(event.json(), &self.room_id))
+            .as_ref()
     }
 }
 
@@ -99,11 +117,20 @@ fn wants_the_room(event: &Event) -> bool {
 /// The thread that an event is in, directly or through what it relates to (client-server API, "Threading").
 async fn thread_of(rooms: &Rooms, db: &Snapshot, event: &Event) -> Result<String, RoomError> {
     let main = || MAIN.to_owned();
-    let Some(relation) = scan::member(event.content(), "m.relates_to") else { return Ok(main()) };
-    let Some(parent) = scan::string_member(relation, "event_id") else { return Ok(main()) };
+    let Some(relation) = scan::member(event.content(), "m.relates_to") else {
+        return Ok(main());
+    };
+    let Some(parent) = scan::string_member(relation, "event_id") else {
+        return Ok(main());
+    };
     if scan::string_member(relation, "rel_type").as_deref() == Some("m.thread") {
         return Ok(parent.into_owned());
     }
-    let Ok(parent) = <&EventId>::try_from(&*parent) else { return Ok(main()) };
-    Ok(rooms.thread_of(db, event.room, parent).await?.unwrap_or_else(main))
+    let Ok(parent) = <&EventId>::try_from(&*parent) else {
+        return Ok(main());
+    };
+    Ok(rooms
+        .thread_of(db, event.room, parent)
+        .await?
+        .unwrap_or_else(main))
 }

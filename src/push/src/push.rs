@@ -85,7 +85,9 @@ impl Weighter<(RoomNumber, EventNumber), Arc<Meaning>> for ByBytes {
 
 impl Default for PushConfig {
     fn default() -> Self {
-        Self { cache_bytes: 4 << 20 }
+        Self {
+            cache_bytes: 4 << 20,
+        }
     }
 }
 
@@ -133,7 +135,13 @@ impl Push {
         let known = self.0.states.get(&key).filter(|known| {
             known.row.joined_at == place.joined_at && known.row.as_of <= db.stamp()
         });
-        let counting = Counting { parts: &self.0, db, reader, place, recent };
+        let counting = Counting {
+            parts: &self.0,
+            db,
+            reader,
+            place,
+            recent,
+        };
         let mut state = match known {
             Some(known) if counting.is_quiet_since(known.row.as_of) => return Ok(known.unread()),
             Some(known) => {

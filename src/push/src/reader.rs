@@ -40,7 +40,10 @@ impl KnownRules {
             Some(_) => Some(Arc::new(users.push_rules(db, user, user_id).await?)),
             None => None,
         };
-        Ok(Self { read_at: db.stamp(), rules })
+        Ok(Self {
+            read_at: db.stamp(),
+            rules,
+        })
     }
 
     pub(crate) fn reader(
@@ -49,7 +52,12 @@ impl KnownRules {
         user_id: OwnedUserId,
         ignored: Arc<HashSet<OwnedUserId>>,
     ) -> Reader {
-        Reader { user, user_id, rules: self.rules, ignored }
+        Reader {
+            user,
+            user_id,
+            rules: self.rules,
+            ignored,
+        }
     }
 }
 

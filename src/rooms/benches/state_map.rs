@@ -14,7 +14,7 @@ const ROOM: RoomNumber = RoomNumber(1);
 const MEMBERS: u64 = 100_000;
 
 fn member(number: u64) -> StateKeyNumber {
-    StateKeyNumber(1 << 60 | number % MEMBERS)
+    StateKeyNumber((1 << 60) | (number % MEMBERS))
 }
 
 async fn update(

@@ -79,18 +79,32 @@ impl Rooms {
         let mut content = create_content(&request, &version, rules);
         // Redaction keeps all of it, so that no two create events have one hash.
         content.insert(NONCE.to_owned(), self.0.random.token(18).into());
-        turn.append(Draft::state(creator, "m.room.create", "", content)?).await?;
+        turn.append(Draft::state(creator, "m.room.create", "", &content)?)
+            .await?;
         let profile = self.member_content(creator, "join").await?;
-        turn.append(Draft::state(creator, "m.room.member", creator.as_str(), profile)?).await?;
+        turn.append(Draft::state(
+            creator,
+            "m.room.member",
+            creator.as_str(),
+            &profile,
+        )?)
+        .await?;
         for (kind, state_key, content) in first_state(&request, rules, alias.as_deref())? {
-            turn.append(Draft::state(creator, &kind, &state_key, content)?).await?;
+            turn.append(Draft::state(creator, &kind, &state_key, &content)?)
+                .await?;
         }
         for user in &request.invite {
             let mut content = self.member_content(user, "invite").await?;
             if request.is_direct {
                 content.insert("is_direct".to_owned(), Value::Bool(true));
             }
-            turn.append(Draft::state(creator, "m.room.member", user.as_str(), content)?).await?;
+            turn.append(Draft::state(
+                creator,
+                "m.room.member",
+                user.as_str(),
+                &content,
+            )?)
+            .await?;
         }
         let creator = creator.clone();
         let room = NewRoom {
@@ -117,7 +131,9 @@ impl Rooms {
 
     async fn check(&self, request: &CreateRoom, rules: &RoomVersionRules) -> Result<(), RoomError> {
         if request.invite.len() > MAX_INVITES {
-            return Err(RoomError::Invalid(format!("at most {MAX_INVITES} users can be invited")));
+            return Err(RoomError::Invalid(format!(
+                "at most {MAX_INVITES} users can be invited"
+            )));
         }
         if request.initial_state.len() > MAX_INITIAL_STATE {
             return Err(RoomError::Invalid(format!(
@@ -147,7 +163,9 @@ impl Rooms {
 
     /// The full alias that the request asks for, if it is free now (the commit looks again).
     async fn check_alias(&self, request: &CreateRoom) -> Result<Option<String>, RoomError> {
-        let Some(localpart) = &request.alias_localpart else { return Ok(None) };
+        let Some(localpart) = &request.alias_localpart else {
+            return Ok(None);
+        };
         let alias = format!("#{localpart}:{}", self.server_name());
         if localpart.is_empty() || RoomAliasId::parse(&alias).is_err() || localpart.contains(':') {
             return Err(RoomError::Invalid(format!("{alias} is not a room alias")));
@@ -180,52 +198,58 @@ pub(crate) async fn write_directory_rows(
     Ok(())
 }
 
-    /// The state after the creator's join, in the order of the spec.
-    fn first_state(
-        request: &CreateRoom,
-        rules: &RoomVersionRules,
-        alias: Option<&str>,
-    ) -> Result<Vec<(String, String, Map<String, Value>)>, RoomError> {
-        let preset = request.preset.unwrap_or(match request.visibility {
-            Visibility::Public => Preset::PublicChat,
-            Visibility::Private => Preset::PrivateChat,
-        });
-        let mut state = StateList(Vec::new());
-        state.add("m.room.power_levels", power_levels(request, rules, preset));
-        if let Some(alias) = alias {
-            state.add("m.room.canonical_alias", json!({ "alias": alias }));
-        }
-        let (join_rule, guests) = match preset {
-            Preset::PublicChat => ("public", "forbidden"),
-            Preset::PrivateChat | Preset::TrustedPrivateChat => ("invite", "can_join"),
-        };
-        state.add("m.room.join_rules", json!({ "join_rule": join_rule }));
-        state.add("m.room.history_visibility", json!({ "history_visibility": "shared" }));
-        state.add("m.room.guest_access", json!({ "guest_access": guests }));
-        for initial in &request.initial_state {
-            if initial.kind == "m.room.create" || initial.kind == "m.room.member" {
-                return Err(RoomError::Invalid(format!(
-                    "{} cannot be among the initial state",
-                    initial.kind
-                )));
-            }
-            let content = serde_json::from_str(initial.content.get())
-                .map_err(|_| RoomError::BadContent("content must be an object".to_owned()))?;
-            state.replace(&initial.kind, &initial.state_key, content);
-        }
-        if let Some(name) = &request.name {
-            state.replace("m.room.name", "", as_object(json!({ "name": name })));
-        }
-        if let Some(topic) = &request.topic {
-            let text = json!([{ "body": topic }]);
-            let content = json!({ "topic": topic, "m.topic": { "m.text": text } });
-            state.replace("m.room.topic", "", as_object(content));
-        }
-        Ok(state.0)
+/// The state after the creator's join, in the order of the spec.
+fn first_state(
+    request: &CreateRoom,
+    rules: &RoomVersionRules,
+    alias: Option<&str>,
+) -> Result<Vec<StateEvent>, RoomError> {
+    let preset = request.preset.unwrap_or(match request.visibility {
+        Visibility::Public => Preset::PublicChat,
+        Visibility::Private => Preset::PrivateChat,
+    });
+    let mut state = StateList(Vec::new());
+    state.add("m.room.power_levels", power_levels(request, rules, preset));
+    if let Some(alias) = alias {
+        state.add("m.room.canonical_alias", json!({ "alias": alias }));
     }
+    let (join_rule, guests) = match preset {
+        Preset::PublicChat => ("public", "forbidden"),
+        Preset::PrivateChat | Preset::TrustedPrivateChat => ("invite", "can_join"),
+    };
+    state.add("m.room.join_rules", json!({ "join_rule": join_rule }));
+    state.add(
+        "m.room.history_visibility",
+        json!({ "history_visibility": "shared" }),
+    );
+    state.add("m.room.guest_access", json!({ "guest_access": guests }));
+    for initial in &request.initial_state {
+        if initial.kind == "m.room.create" || initial.kind == "m.room.member" {
+            return Err(RoomError::Invalid(format!(
+                "{} cannot be among the initial state",
+                initial.kind
+            )));
+        }
+        let content = serde_json::from_str(initial.content.get())
+            .map_err(|_| RoomError::BadContent("content must be an object".to_owned()))?;
+        state.replace(&initial.kind, &initial.state_key, content);
+    }
+    if let Some(name) = &request.name {
+        state.replace("m.room.name", "", as_object(json!({ "name": name })));
+    }
+    if let Some(topic) = &request.topic {
+        let text = json!([{ "body": topic }]);
+        let content = json!({ "topic": topic, "m.topic": { "m.text": text } });
+        state.replace("m.room.topic", "", as_object(content));
+    }
+    Ok(state.0)
+}
 
 /// State events in order, one for each (type, state key): what comes later replaces in place.
-struct StateList(Vec<(String, String, Map<String, Value>)>);
+struct StateList(Vec<StateEvent>);
+
+/// Type, state key, content.
+type StateEvent = (String, String, Map<String, Value>);
 
 impl StateList {
     fn add(&mut self, kind: &str, content: Value) {
@@ -233,9 +257,15 @@ impl StateList {
     }
 
     fn replace(&mut self, kind: &str, state_key: &str, content: Map<String, Value>) {
-        match self.0.iter_mut().find(|(k, s, _)| k == kind && s == state_key) {
+        match self
+            .0
+            .iter_mut()
+            .find(|(k, s, _)| k == kind && s == state_key)
+        {
             Some(entry) => entry.2 = content,
-            None => self.0.push((kind.to_owned(), state_key.to_owned(), content)),
+            None => self
+                .0
+                .push((kind.to_owned(), state_key.to_owned(), content)),
         }
     }
 }
@@ -282,8 +312,15 @@ fn creators(request: &CreateRoom, rules: &RoomVersionRules) -> Vec<String> {
     if !has_privileged_creators(rules) {
         return creators;
     }
-    let named = request.creation_content.get("additional_creators").and_then(Value::as_array);
-    let named = named.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let named = request
+        .creation_content
+        .get("additional_creators")
+        .and_then(Value::as_array);
+    let named = named
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned);
     let invited = request.invite.iter().map(ToString::to_string);
     let trusted = request.preset == Some(Preset::TrustedPrivateChat);
     for user in named.chain(invited.filter(|_| trusted)) {
@@ -301,16 +338,21 @@ fn check_additional_creators(
     if !has_privileged_creators(rules) {
         return Ok(());
     }
-    let Some(named) = content.get("additional_creators") else { return Ok(()) };
+    let Some(named) = content.get("additional_creators") else {
+        return Ok(());
+    };
     let are_users = named.as_array().is_some_and(|users| {
         users.iter().all(|user| {
-            user.as_str().is_some_and(|id| ruma::UserId::parse(id).is_ok())
+            user.as_str()
+                .is_some_and(|id| ruma::UserId::parse(id).is_ok())
         })
     });
-    match are_users {
-        true => Ok(()),
-        false => Err(RoomError::Invalid("additional_creators must be a list of user ids".to_owned())),
+    if are_users {
+        return Ok(());
     }
+    Err(RoomError::Invalid(
+        "additional_creators must be a list of user ids".to_owned(),
+    ))
 }
 
 /// The first `m.room.power_levels`.
@@ -324,7 +366,11 @@ fn power_levels(request: &CreateRoom, rules: &RoomVersionRules, preset: Preset) 
             }
         }
     }
-    let tombstone = if has_privileged_creators(rules) { 150 } else { 100 };
+    let tombstone = if has_privileged_creators(rules) {
+        150
+    } else {
+        100
+    };
     let mut levels = as_object(json!({
         "ban": 50,
         "events": {

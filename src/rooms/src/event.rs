@@ -73,7 +73,11 @@ impl Event {
             .flatten()
             .and_then(|word| Membership::parse(&word));
         let redacts = (&*kind == "m.room.redaction")
-            .then(|| parts.redacts(&json).or_else(|| scan::string_member(content, "redacts")))
+            .then(|| {
+                parts
+                    .redacts(&json)
+                    .or_else(|| scan::string_member(content, "redacts"))
+            })
             .flatten();
         Ok(Arc::new(Self {
             number,
@@ -83,7 +87,11 @@ impl Event {
             sender_number: stored.sender,
             kind: kind.into(),
             state_key: parts.state_key(&json).map(Into::into),
-            origin_server_ts: parts.origin_server_ts(&json).ok_or(Unreadable)?.get().into(),
+            origin_server_ts: parts
+                .origin_server_ts(&json)
+                .ok_or(Unreadable)?
+                .get()
+                .into(),
             depth: parts.depth(&json).ok_or(Unreadable)?,
             position,
             status: stored.status,

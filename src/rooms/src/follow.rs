@@ -52,7 +52,10 @@ async fn work(rooms: &Rooms) -> Result<(), RoomError> {
             return Ok(());
         }
         for job in &profiles {
-            in_every_room(rooms, job.user, &[Membership::Join], |user| Intent::Profile(user)).await?;
+            in_every_room(rooms, job.user, &[Membership::Join], |user| {
+                Intent::Profile(user)
+            })
+            .await?;
             rooms
                 .0
                 .store
@@ -84,7 +87,9 @@ async fn in_every_room(
     intent: impl Fn(OwnedUserId) -> Intent,
 ) -> Result<(), RoomError> {
     let db = rooms.snapshot().await?;
-    let Some(user_id) = rooms.users().user_id(&db, user).await? else { return Ok(()) };
+    let Some(user_id) = rooms.users().user_id(&db, user).await? else {
+        return Ok(());
+    };
     let mut last: Option<RoomNumber> = None;
     loop {
         let rows = match last {
@@ -92,7 +97,9 @@ async fn in_every_room(
             Some(last) => USER_ROOMS.under(user).after((user, last)),
         };
         let page = db.page(rows, PAGE).await?;
-        let Some(((_, end), _)) = page.last() else { return Ok(()) };
+        let Some(((_, end), _)) = page.last() else {
+            return Ok(());
+        };
         last = Some(*end);
         let mut answers = Vec::new();
         for ((_, room), row) in &page {

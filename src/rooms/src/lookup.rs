@@ -12,7 +12,10 @@ use crate::{
     event::Event,
     rooms::Rooms,
     state_map::{EventNumber, StateRoot},
-    tables::{EVENT_NUMBERS, EVENTS, MEMBERS, Member, Membership, ROOM_HEADS, RoomHead, USER_ROOMS, UserRoom},
+    tables::{
+        EVENT_NUMBERS, EVENTS, MEMBERS, Member, Membership, ROOM_HEADS, RoomHead, USER_ROOMS,
+        UserRoom,
+    },
 };
 
 impl Rooms {
@@ -27,18 +30,31 @@ impl Rooms {
 
     /// The number of a room, or `UnknownRoom`.
     pub async fn require(&self, db: &impl Read, room_id: &RoomId) -> Result<RoomNumber, RoomError> {
-        self.number(db, room_id).await?.ok_or(RoomError::UnknownRoom)
+        self.number(db, room_id)
+            .await?
+            .ok_or(RoomError::UnknownRoom)
     }
 
     /// The id of a room by its number.
-    pub async fn room_id(&self, db: &impl Read, room: RoomNumber) -> Result<OwnedRoomId, RoomError> {
-        let text = self.0.numbers.room_id(db, room).await?.ok_or(RoomError::UnknownRoom)?;
+    pub async fn room_id(
+        &self,
+        db: &impl Read,
+        room: RoomNumber,
+    ) -> Result<OwnedRoomId, RoomError> {
+        let text = self
+            .0
+            .numbers
+            .room_id(db, room)
+            .await?
+            .ok_or(RoomError::UnknownRoom)?;
         OwnedRoomId::try_from(&*text).map_err(|_| RoomError::Damaged)
     }
 
     /// Where a room stands, or `UnknownRoom`.
     pub async fn head(&self, db: &impl Read, room: RoomNumber) -> Result<RoomHead, RoomError> {
-        db.get(ROOM_HEADS.at(room)).await?.ok_or(RoomError::UnknownRoom)
+        db.get(ROOM_HEADS.at(room))
+            .await?
+            .ok_or(RoomError::UnknownRoom)
     }
 
     /// One event by its number, whatever its status.
@@ -51,7 +67,9 @@ impl Rooms {
         if let Some(event) = self.0.events.get(room, event) {
             return Ok(Some(event));
         }
-        let Some(row) = db.get(EVENTS.at((room, event))).await? else { return Ok(None) };
+        let Some(row) = db.get(EVENTS.at((room, event))).await? else {
+            return Ok(None);
+        };
         let event = Event::from_row(room, event, row)?;
         self.0.events.insert(db.stamp(), event.clone());
         Ok(Some(event))
@@ -74,17 +92,29 @@ impl Rooms {
         room: RoomNumber,
         events: &[EventNumber],
     ) -> Result<Vec<Arc<Event>>, RoomError> {
-        let mut found: Vec<Option<Arc<Event>>> =
-            events.iter().map(|event| self.0.events.get(room, *event)).collect();
+        let mut found: Vec<Option<Arc<Event>>> = events
+            .iter()
+            .map(|event| self.0.events.get(room, *event))
+            .collect();
         let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
-        let rows = missing.iter().map(|at| EVENTS.at((room, events[*at]))).collect();
-        let rows = if missing.is_empty() { Vec::new() } else { db.get_many(rows).await? };
+        let rows = missing
+            .iter()
+            .map(|at| EVENTS.at((room, events[*at])))
+            .collect();
+        let rows = if missing.is_empty() {
+            Vec::new()
+        } else {
+            db.get_many(rows).await?
+        };
         for (at, row) in missing.into_iter().zip(rows) {
             let event = Event::from_row(room, events[at], row.ok_or(RoomError::Damaged)?)?;
             self.0.events.insert(db.stamp(), event.clone());
             found[at] = Some(event);
         }
-        found.into_iter().map(|event| event.ok_or(RoomError::Damaged)).collect()
+        found
+            .into_iter()
+            .map(|event| event.ok_or(RoomError::Damaged))
+            .collect()
     }
 
     /// One event by its id.
@@ -146,6 +176,9 @@ impl Rooms {
         user: UserNumber,
         room: RoomNumber,
     ) -> Result<Option<UserRoom>, StoreError> {
-        Ok(db.get(USER_ROOMS.at((user, room))).await?.map(|row| row.value))
+        Ok(db
+            .get(USER_ROOMS.at((user, room)))
+            .await?
+            .map(|row| row.value))
     }
 }

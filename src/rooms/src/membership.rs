@@ -48,7 +48,14 @@ impl MembershipRequest {
 
     /// A change of somebody's membership.
     pub fn of(sender: OwnedUserId, target: OwnedUserId, change: Change) -> Self {
-        Self { sender, target, change, reason: None, is_direct: false, extra: Map::new() }
+        Self {
+            sender,
+            target,
+            change,
+            reason: None,
+            is_direct: false,
+            extra: Map::new(),
+        }
     }
 
     #[must_use]
@@ -69,9 +76,14 @@ impl Rooms {
             return Err(RoomError::Remote(request.target.to_string()));
         }
         if request.change == Change::Invite && !self.is_known_user(&request.target).await? {
-            return Err(RoomError::Invalid(format!("{} does not exist", request.target)));
+            return Err(RoomError::Invalid(format!(
+                "{} does not exist",
+                request.target
+            )));
         }
-        self.write(room_id, 1024, Intent::Membership(request)).await.map(drop)
+        self.write(room_id, 1024, Intent::Membership(request))
+            .await
+            .map(drop)
     }
 }
 
@@ -85,7 +97,9 @@ impl Rooms {
         let mut content = Map::new();
         content.insert("membership".to_owned(), membership.into());
         let db = self.snapshot().await?;
-        let Some(number) = self.users().number(&db, user).await? else { return Ok(content) };
+        let Some(number) = self.users().number(&db, user).await? else {
+            return Ok(content);
+        };
         let profile = self.users().profile(&db, number).await?;
         if let Some(name) = profile.displayname {
             content.insert("displayname".to_owned(), name.into());
@@ -123,7 +137,9 @@ impl Rooms {
                     return Ok(Some(user_id));
                 }
             }
-            let Some(((_, last), _)) = page.last() else { return Ok(None) };
+            let Some(((_, last), _)) = page.last() else {
+                return Ok(None);
+            };
             rows = MEMBERS.under(room).after((room, *last));
         }
     }

@@ -83,7 +83,9 @@ impl Numbers {
         if kind == "m.room.member" {
             return Ok(member_key(self.users.intern(txn, state_key).await?));
         }
-        self.state_keys.intern(txn, &pair_text(kind, state_key)).await
+        self.state_keys
+            .intern(txn, &pair_text(kind, state_key))
+            .await
     }
 }
 

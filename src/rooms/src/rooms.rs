@@ -9,7 +9,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::Users;
 
 use crate::{
-    event_cache::EventCache, numbers::Numbers, state_map::StateMaps, typing::Typing, writer::Registry,
+    event_cache::EventCache, numbers::Numbers, state_map::StateMaps, typing::Typing,
+    writer::Registry,
 };
 
 /// What the operator decides about rooms.
@@ -46,7 +47,10 @@ pub(crate) struct Parts {
 }
 
 impl Rooms {
-    #[expect(clippy::too_many_arguments, reason = "a part is built once, from exactly what it needs")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a part is built once, from exactly what it needs"
+    )]
     pub fn open(
         store: Store,
         clock: Arc<dyn Clock>,

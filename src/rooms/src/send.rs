@@ -60,7 +60,12 @@ impl Rooms {
         if message.kind == "m.room.redaction" {
             return self.redact(room_id, redaction_of(message)?).await;
         }
-        self.write(room_id, message.content.get().len(), Intent::Message(message)).await
+        self.write(
+            room_id,
+            message.content.get().len(),
+            Intent::Message(message),
+        )
+        .await
     }
 
     /// `PUT /rooms/{roomId}/state/{eventType}/{stateKey}`.
@@ -68,12 +73,14 @@ impl Rooms {
         if state.kind == "m.room.canonical_alias" {
             self.check_canonical_alias(room_id, &state).await?;
         }
-        self.write(room_id, state.content.get().len(), Intent::State(state)).await
+        self.write(room_id, state.content.get().len(), Intent::State(state))
+            .await
     }
 
     /// `PUT /rooms/{roomId}/redact/{eventId}/{txnId}`: afterwards the target's content is gone from disk.
     pub async fn redact(&self, room_id: &RoomId, redaction: Redaction) -> Result<Sent, RoomError> {
-        self.write(room_id, 1024, Intent::Redaction(redaction)).await
+        self.write(room_id, 1024, Intent::Redaction(redaction))
+            .await
     }
 
     /// Hands an intent to the room's writer and waits until it is on disk or refused.
@@ -93,12 +100,20 @@ impl Rooms {
 
     /// Every alias that a canonical alias event newly names must lead to this room (client-server API,
     /// `PUT /rooms/{roomId}/state/{eventType}/{stateKey}`).
-    async fn check_canonical_alias(&self, room_id: &RoomId, state: &State) -> Result<(), RoomError> {
+    async fn check_canonical_alias(
+        &self,
+        room_id: &RoomId,
+        state: &State,
+    ) -> Result<(), RoomError> {
         let db = self.snapshot().await?;
         let room = self.require(&db, room_id).await?;
         let root = self.head(&db, room).await?.state;
-        let before = self.state_event(&db, room, root, &state.kind, &state.state_key).await?;
-        let before = before.map(|event| named_aliases(event.content())).unwrap_or_default();
+        let before = self
+            .state_event(&db, room, root, &state.kind, &state.state_key)
+            .await?;
+        let before = before
+            .map(|event| named_aliases(event.content()))
+            .unwrap_or_default();
         for alias in named_aliases(state.content.get()) {
             if before.contains(&alias) {
                 continue;
@@ -122,8 +137,15 @@ fn named_aliases(content: &str) -> Vec<String> {
         #[serde(default)]
         alt_aliases: Vec<String>,
     }
-    let Ok(content) = serde_json::from_str::<Content>(content) else { return Vec::new() };
-    content.alias.into_iter().chain(content.alt_aliases).filter(|alias| !alias.is_empty()).collect()
+    let Ok(content) = serde_json::from_str::<Content>(content) else {
+        return Vec::new();
+    };
+    content
+        .alias
+        .into_iter()
+        .chain(content.alt_aliases)
+        .filter(|alias| !alias.is_empty())
+        .collect()
 }
 
 /// A redaction that came as a message (from room version 11 on, `redacts` stands in the content).
@@ -132,6 +154,14 @@ fn redaction_of(message: Message) -> Result<Redaction, RoomError> {
     let mut content: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(message.content.get()).map_err(|_| bad())?;
     let target = content.remove("redacts").ok_or_else(bad)?;
-    let target = target.as_str().and_then(|id| OwnedEventId::try_from(id).ok()).ok_or_else(bad)?;
-    Ok(Redaction { sender: message.sender, target, content, transaction: message.transaction })
+    let target = target
+        .as_str()
+        .and_then(|id| OwnedEventId::try_from(id).ok())
+        .ok_or_else(bad)?;
+    Ok(Redaction {
+        sender: message.sender,
+        target,
+        content,
+        transaction: message.transaction,
+    })
 }

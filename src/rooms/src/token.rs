@@ -187,7 +187,7 @@ fn position(text: &str) -> Result<Position, BadToken> {
 mod tests {
     use super::*;
 
-    const PLACE: Position = Position(Stamp(1 << 63 | 77), 3);
+    const PLACE: Position = Position(Stamp((1 << 63) + 77), 3);
 
     #[test]
     fn tokens_come_back_as_they_were_written() {

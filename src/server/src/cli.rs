@@ -10,7 +10,13 @@ use clap::{Args, Parser, Subcommand};
 /// setting can be overridden by a variable: AQUEDUCT_ and its path in upper case, with __ between levels and commas in lists,
 /// for example AQUEDUCT_DATABASE__PATH=/var/lib/aqueduct.
 #[derive(Parser)]
-#[command(name = "aqueduct", version, about, long_about, arg_required_else_help = true)]
+#[command(
+    name = "aqueduct",
+    version,
+    about,
+    long_about,
+    arg_required_else_help = true
+)]
 pub(crate) struct Arguments {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE")]

@@ -31,10 +31,19 @@ const LONGEST_READ: Duration = Duration::from_secs(10);
 /// What an operator may want of a server. No `Debug`: it holds passwords.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Order {
-    CreateUser { name: String, password: String, admin: bool },
-    ResetPassword { name: String, password: String },
+    CreateUser {
+        name: String,
+        password: String,
+        admin: bool,
+    },
+    ResetPassword {
+        name: String,
+        password: String,
+    },
     /// An absolute path: the server has another working directory.
-    Backup { folder: PathBuf },
+    Backup {
+        folder: PathBuf,
+    },
 }
 
 /// What was done, or why it was not.
@@ -43,7 +52,11 @@ pub(crate) type Report = Result<String, String>;
 impl Order {
     pub(crate) async fn carry_out(self, foundation: &Foundation) -> Report {
         match self {
-            Self::CreateUser { name, password, admin } => {
+            Self::CreateUser {
+                name,
+                password,
+                admin,
+            } => {
                 let password = secret(password)?;
                 match foundation.users.create(&name, password, admin).await {
                     Ok(user_id) => Ok(format!("made the account {user_id}")),
@@ -54,7 +67,9 @@ impl Order {
             Self::ResetPassword { name, password } => {
                 let password = secret(password)?;
                 match foundation.users.reset_password(&name, password).await {
-                    Ok(true) => Ok(format!("{name} has a new password and is logged out everywhere")),
+                    Ok(true) => Ok(format!(
+                        "{name} has a new password and is logged out everywhere"
+                    )),
                     Ok(false) => Err(format!("there is no user {name}")),
                     Err(error) => Err(error.to_string()),
                 }
@@ -163,8 +178,14 @@ fn socket(config: &Config) -> io::Result<(PathBuf, Option<fs::File>)> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::other("database.path names no folder"));
     };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let Ok(folder) = fs::File::open(folder) else { return Ok((path, None)) };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let Ok(folder) = fs::File::open(folder) else {
+        return Ok((path, None));
+    };
     let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
     Ok((short, Some(folder)))
 }

@@ -53,15 +53,29 @@ impl Foundation {
             Options::new(&config.database.path, tasks.clone()).with_budget(shares.database);
         let engine = blocking(move || RocksEngine::open(&options)).await?;
         let store = engine.store();
-        migrate::run(&store, MIGRATIONS, async || before_migration(&engine, config).await).await?;
+        migrate::run(&store, MIGRATIONS, async || {
+            before_migration(&engine, config).await
+        })
+        .await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let mut accounts = UsersConfig::new(config.server_name.clone());
         accounts.registration = config.registration();
         accounts.token_cache_bytes = shares.tokens;
-        let users =
-            Users::new(store.clone(), clock.clone(), random.clone(), accounts, tasks.clone());
-        Ok(Self { engine, store, users, clock, random })
+        let users = Users::new(
+            store.clone(),
+            clock.clone(),
+            random.clone(),
+            accounts,
+            tasks.clone(),
+        );
+        Ok(Self {
+            engine,
+            store,
+            users,
+            clock,
+            random,
+        })
     }
 }
 
@@ -74,7 +88,13 @@ impl House {
         quiet: CancellationToken,
         stop: CancellationToken,
     ) -> Result<Self, HouseError> {
-        let Foundation { store, users, clock, random, .. } = foundation;
+        let Foundation {
+            store,
+            users,
+            clock,
+            random,
+            ..
+        } = foundation;
         let shares = Shares::of(config);
         let server_name = config.server_name.clone();
         let keys = Keys::open(store, &**random, &**clock, server_name.clone()).await?;
@@ -94,18 +114,36 @@ impl House {
             tasks.clone(),
             stop,
         );
-        let push =
-            Push::open(rooms.clone(), &PushConfig { cache_bytes: shares.push }, tasks.clone());
-        let settings =
-            SyncConfig { cache_bytes: shares.sync, max_wait: config.sync.longest_wait.into() };
-        let sync = Sync::open(rooms.clone(), devices.clone(), push.clone(), settings, tasks, quiet).await?;
+        let push = Push::open(
+            rooms.clone(),
+            &PushConfig {
+                cache_bytes: shares.push,
+            },
+            tasks.clone(),
+        );
+        let settings = SyncConfig {
+            cache_bytes: shares.sync,
+            max_wait: config.sync.longest_wait.into(),
+        };
+        let sync = Sync::open(
+            rooms.clone(),
+            devices.clone(),
+            push.clone(),
+            settings,
+            tasks,
+            quiet,
+        )
+        .await?;
         let api = ClientApi {
             users: users.clone(),
             devices,
             rooms,
             push,
             sync: sync.clone(),
-            server: ServerInfo::new(config.public_base_url(), config.default_room_version.clone()),
+            server: ServerInfo::new(
+                config.public_base_url(),
+                config.default_room_version.clone(),
+            ),
             admin_register: AdminRegister::new(
                 config.registration_secret(),
                 clock.clone(),

@@ -24,7 +24,10 @@ const LOG_AGE: Duration = Duration::from_mins(10);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LifeError {
     #[error("cannot listen on {address}: {error}")]
-    Listen { address: SocketAddr, error: io::Error },
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
     #[error(transparent)]
     House(#[from] HouseError),
     #[error("{0}")]
@@ -41,11 +44,17 @@ pub(crate) async fn run(config: Config) -> Result<(), LifeError> {
     let listeners = bind(&config.listen).await?;
     let life = Life::default();
     let foundation = Foundation::lay(&config, &life.tasks).await?;
-    let house =
-        House::build(&config, &foundation, &life.tasks, life.quiet.clone(), life.stop.clone())
-            .await?;
+    let house = House::build(
+        &config,
+        &foundation,
+        &life.tasks,
+        life.quiet.clone(),
+        life.stop.clone(),
+    )
+    .await?;
     control::listen(&config, &foundation, &life.tasks, &life.quiet)?;
-    life.tasks.spawn(trim_log(foundation.clone(), life.quiet.clone()));
+    life.tasks
+        .spawn(trim_log(foundation.clone(), life.quiet.clone()));
     let serving = life.serve(&config, listeners, &house);
     welcome::print(&config);
     let end = tokio::select! {
@@ -86,11 +95,16 @@ impl Life {
         listeners: Vec<TcpListener>,
         house: &House,
     ) -> Vec<JoinHandle<()>> {
-        let connections =
-            Connections::new(config.http.max_connections, config.http.idle_timeout());
+        let connections = Connections::new(config.http.max_connections, config.http.idle_timeout());
         let serve_on = |listener| {
             let (edge, visits) = (house.edge.clone(), self.visits.clone());
-            let serving = serve(listener, edge, connections.clone(), visits, self.quiet.clone());
+            let serving = serve(
+                listener,
+                edge,
+                connections.clone(),
+                visits,
+                self.quiet.clone(),
+            );
             self.visits.spawn(serving)
         };
         listeners.into_iter().map(serve_on).collect()
@@ -101,12 +115,21 @@ impl Life {
         self.quiet.cancel();
         self.visits.close();
         let patience = config.http.shutdown_timeout();
-        if tokio::time::timeout(patience, self.visits.wait()).await.is_err() {
-            tracing::warn!(requests = self.visits.len(), "some requests did not finish in time");
+        if tokio::time::timeout(patience, self.visits.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                requests = self.visits.len(),
+                "some requests did not finish in time"
+            );
         }
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!(tasks = self.tasks.len(), "some tasks did not stop in time");
         }
     }
@@ -121,7 +144,10 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {
@@ -144,10 +170,14 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, LifeError> {
 /// Ends when the first of them does, which none should.
 async fn any_ended(mut serving: Vec<JoinHandle<()>>) {
     std::future::poll_fn(|context| {
-        let ended = serving.iter_mut().any(|task| {
-            std::pin::Pin::new(task).poll(context).is_ready()
-        });
-        if ended { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        let ended = serving
+            .iter_mut()
+            .any(|task| std::pin::Pin::new(task).poll(context).is_ready());
+        if ended {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
 }
@@ -156,7 +186,11 @@ async fn any_ended(mut serving: Vec<JoinHandle<()>>) {
 async fn trim_log(foundation: Foundation, quiet: CancellationToken) {
     let published = foundation.store.published();
     let mut old: Option<Stamp> = None;
-    while quiet.run_until_cancelled(tokio::time::sleep(LOG_AGE)).await.is_some() {
+    while quiet
+        .run_until_cancelled(tokio::time::sleep(LOG_AGE))
+        .await
+        .is_some()
+    {
         let now = *published.borrow();
         if let Some(stamp) = old.replace(now) {
             let trimmed: Result<(), StoreError> =

@@ -12,7 +12,9 @@ const QUIET: &str = "ruma_state_res=warn,hyper=warn";
 /// For the whole process, once.
 pub(crate) fn start(log: &Log) {
     let filter = EnvFilter::new(format!("{QUIET},{}", log.level));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stdout);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stdout);
     match log.format {
         LogFormat::Text => lines.with_ansi(io::stdout().is_terminal()).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

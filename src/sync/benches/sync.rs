@@ -14,7 +14,10 @@ use tokio::runtime::Runtime;
 use crate::world::{Ask, World};
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("starts")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("starts")
 }
 
 /// An incremental sync of a user in `rooms` rooms in which nothing happens.
@@ -90,7 +93,9 @@ fn initial(criterion: &mut Criterion) {
                 other.join(&room).await;
             }
             for count in 0..20 {
-                others[count % 19].send(&room, "a message of usual length, more or less").await;
+                others[count % 19]
+                    .send(&room, "a message of usual length, more or less")
+                    .await;
             }
         }
         let filter = serde_json::json!({ "room": { "timeline": { "limit": 20 } } });

@@ -78,7 +78,8 @@ impl From<&FilterDefinition> for Filter {
         let room = &filter.room;
         let limit = room.timeline.limit.map_or(USUAL_LIMIT, count);
         let is_lazy = |options| matches!(options, LazyLoadOptions::Enabled { .. });
-        let lazy = is_lazy(room.state.lazy_load_options) || is_lazy(room.timeline.lazy_load_options);
+        let lazy =
+            is_lazy(room.state.lazy_load_options) || is_lazy(room.timeline.lazy_load_options);
         let mut global = RoomEventFilter::default();
         global.types.clone_from(&filter.account_data.types);
         global.not_types.clone_from(&filter.account_data.not_types);
@@ -88,7 +89,11 @@ impl From<&FilterDefinition> for Filter {
             timeline: EventFilter::from(&room.timeline),
             timeline_limit: limit.min(GREATEST_LIMIT),
             state: EventFilter::from(&room.state),
-            lazy_members: if lazy { LazyMembers::Yes } else { LazyMembers::No },
+            lazy_members: if lazy {
+                LazyMembers::Yes
+            } else {
+                LazyMembers::No
+            },
             ephemeral: Selection::from(&room.ephemeral),
             room_account_data: Selection::from(&room.account_data),
             account_data,
@@ -99,7 +104,10 @@ impl From<&FilterDefinition> for Filter {
                 _ => Format::Client,
             },
             rooms: Rooms {
-                only: room.rooms.as_ref().map(|rooms| rooms.iter().cloned().collect()),
+                only: room
+                    .rooms
+                    .as_ref()
+                    .map(|rooms| rooms.iter().cloned().collect()),
                 not: room.not_rooms.iter().cloned().collect(),
             },
         }
@@ -116,7 +124,11 @@ impl Filter {
     /// Whether anything of the room may be told.
     pub(crate) fn allows_room(&self, room_id: &RoomId) -> bool {
         !self.rooms.not.contains(room_id)
-            && self.rooms.only.as_ref().is_none_or(|rooms| rooms.contains(room_id))
+            && self
+                .rooms
+                .only
+                .as_ref()
+                .is_none_or(|rooms| rooms.contains(room_id))
     }
 }
 
@@ -124,7 +136,10 @@ impl From<&RoomEventFilter> for Selection {
     fn from(filter: &RoomEventFilter) -> Self {
         Self {
             events: EventFilter::from(filter),
-            senders: filter.senders.as_ref().map(|senders| senders.iter().cloned().collect()),
+            senders: filter
+                .senders
+                .as_ref()
+                .map(|senders| senders.iter().cloned().collect()),
             not_senders: filter.not_senders.iter().cloned().collect(),
             limit: filter.limit.map(count),
         }
@@ -142,7 +157,10 @@ impl Selection {
 
     pub(crate) fn allows_sender(&self, sender: &UserId) -> bool {
         !self.not_senders.contains(sender)
-            && self.senders.as_ref().is_none_or(|senders| senders.contains(sender))
+            && self
+                .senders
+                .as_ref()
+                .is_none_or(|senders| senders.contains(sender))
     }
 
     /// How many may be told.

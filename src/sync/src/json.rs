@@ -21,7 +21,10 @@ pub(crate) struct Mark {
 
 impl Json {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes), comma: false }
+        Self {
+            out: Vec::with_capacity(bytes),
+            comma: false,
+        }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
@@ -29,7 +32,10 @@ impl Json {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { length: self.out.len(), comma: self.comma }
+        Mark {
+            length: self.out.len(),
+            comma: self.comma,
+        }
     }
 
     pub(crate) fn rewind(&mut self, mark: Mark) {

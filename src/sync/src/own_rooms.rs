@@ -65,7 +65,10 @@ impl OwnRoomsCache {
             }
         }
         let own = Arc::new(read(rooms, db, user).await?);
-        let is_newer = self.0.peek(&user).is_none_or(|kept| kept.read_at < own.read_at);
+        let is_newer = self
+            .0
+            .peek(&user)
+            .is_none_or(|kept| kept.read_at < own.read_at);
         if is_newer {
             self.0.insert(user, own.clone());
         }
@@ -76,9 +79,24 @@ impl OwnRoomsCache {
 async fn read(rooms: &Rooms, db: &Snapshot, user: UserNumber) -> Result<OwnRooms, RoomError> {
     let rows = db.page(USER_ROOMS.under(user), usize::MAX).await?;
     let mut own = Vec::with_capacity(rows.len());
-    for ((_, number), Placed { value: row, position: since }) in rows {
+    for (
+        (_, number),
+        Placed {
+            value: row,
+            position: since,
+        },
+    ) in rows
+    {
         let id = rooms.room_id(db, number).await?;
-        own.push(OwnRoom { number, id, row, since });
+        own.push(OwnRoom {
+            number,
+            id,
+            row,
+            since,
+        });
     }
-    Ok(OwnRooms { read_at: db.stamp(), rooms: own })
+    Ok(OwnRooms {
+        read_at: db.stamp(),
+        rooms: own,
+    })
 }

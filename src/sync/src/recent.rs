@@ -81,7 +81,11 @@ impl RecentCache {
             Some(older) => older.read_on(rooms, db, room).await?,
             None => Recent::read(rooms, db, room).await?,
         });
-        if self.0.peek(&room).is_none_or(|kept| kept.read_at < recent.read_at) {
+        if self
+            .0
+            .peek(&room)
+            .is_none_or(|kept| kept.read_at < recent.read_at)
+        {
             self.0.insert(room, recent.clone());
         }
         Ok(recent)
@@ -100,7 +104,9 @@ impl Recent {
         };
         entries.extend(rows.into_iter().rev().map(|((_, at), event)| (at, event)));
         entries.retain(|(Position(stamp, _), _)| *stamp > after);
-        let newest = entries.last().map_or(Stamp(0), |(Position(stamp, _), _)| *stamp);
+        let newest = entries
+            .last()
+            .map_or(Stamp(0), |(Position(stamp, _), _)| *stamp);
         Ok(Self {
             read_at: db.stamp(),
             newest,
@@ -123,7 +129,9 @@ impl Recent {
     ) -> Result<Self, RoomError> {
         let head = rooms.head(db, room).await?;
         let behind = Position::last_of(self.read_at);
-        let rows = db.page(ROOM_LOG.under(room).after((room, behind)), MOST).await?;
+        let rows = db
+            .page(ROOM_LOG.under(room).after((room, behind)), MOST)
+            .await?;
         if rows.len() == MOST {
             return Self::read(rooms, db, room).await;
         }
@@ -132,15 +140,21 @@ impl Recent {
         let after = keep_newer(&mut entries, self.after, |(at, _)| *at);
         let new = rooms.receipts_since(db, room, self.read_at).await?;
         let is_superseded = |old: &ReceiptEntry| new.iter().any(|new| new.1 == old.1);
-        let mut receipts: Vec<_> =
-            self.receipts.iter().filter(|old| !is_superseded(old)).cloned().collect();
+        let mut receipts: Vec<_> = self
+            .receipts
+            .iter()
+            .filter(|old| !is_superseded(old))
+            .cloned()
+            .collect();
         receipts.extend(new);
         let receipts_after = keep_newer(&mut receipts, self.receipts_after, |entry| entry.0);
         let last_entry = entries.last().map(|(at, _)| at.0);
         let last_receipt = receipts.last().map(|entry| entry.0.0);
         Ok(Self {
             read_at: db.stamp(),
-            newest: self.newest.max(last_entry.max(last_receipt).unwrap_or_default()),
+            newest: self
+                .newest
+                .max(last_entry.max(last_receipt).unwrap_or_default()),
             after,
             entries,
             receipts_after,

@@ -42,7 +42,10 @@ pub(crate) struct Parts {
 
 impl Default for SyncConfig {
     fn default() -> Self {
-        Self { cache_bytes: 8 << 20, max_wait: Duration::from_mins(5) }
+        Self {
+            cache_bytes: 8 << 20,
+            max_wait: Duration::from_mins(5),
+        }
     }
 }
 
@@ -98,7 +101,13 @@ impl Sync {
             if !answer.is_empty || parts.notifier.is_closed() {
                 return Ok(answer.json);
             }
-            let Answer { json, next, seen, device, .. } = answer;
+            let Answer {
+                json,
+                next,
+                seen,
+                device,
+                ..
+            } = answer;
             drop(json);
             since = Some(next);
             told = Some(device);
@@ -137,7 +146,9 @@ async fn acknowledge(
     let is_unchanged = |stamp| parts.notifier.user_changed(user, stamp) == Changed::No;
     let received = answer::received(token);
     let device = request.device.as_str();
-    let done = parts.devices.acknowledge(&db, user, device, received, is_unchanged);
+    let done = parts
+        .devices
+        .acknowledge(&db, user, device, received, is_unchanged);
     Ok(Box::pin(done).await?)
 }
 

@@ -31,8 +31,11 @@ struct Shard<K, V> {
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     /// At most `entries` entries, never fewer than two a shard.
     pub(crate) fn new(entries: usize) -> Self {
-        let shard =
-            || Shard { young: HashMap::new(), old: HashMap::new(), changed: Stamp(0) };
+        let shard = || Shard {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            changed: Stamp(0),
+        };
         Self {
             shards: std::array::from_fn(|_| Mutex::new(shard())),
             hasher: RandomState::new(),
@@ -70,7 +73,9 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
         let hash = self.hasher.hash_one(key);
         let index = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -63,9 +63,15 @@ pub enum TokenError {
 pub enum ProfileError {
     #[error("no such user")]
     UnknownUser,
-    #[error("a display name has at most {} characters", crate::profiles::NAME_CHARACTERS)]
+    #[error(
+        "a display name has at most {} characters",
+        crate::profiles::NAME_CHARACTERS
+    )]
     NameTooLong,
-    #[error("an avatar's address has at most {} bytes", crate::profiles::AVATAR_BYTES)]
+    #[error(
+        "an avatar's address has at most {} bytes",
+        crate::profiles::AVATAR_BYTES
+    )]
     AvatarTooLong,
     #[error("a profile has at most {} bytes", crate::profiles::PROFILE_BYTES)]
     TooLarge,

@@ -70,7 +70,9 @@ impl Users {
         if let Some(known) = self.0.filters.0.get(&key) {
             return Ok(Some(known));
         }
-        let Some(json) = db.get(FILTERS.at((user, id))).await? else { return Ok(None) };
+        let Some(json) = db.get(FILTERS.at((user, id))).await? else {
+            return Ok(None);
+        };
         let filter = serde_json::from_str(&json).map_err(|_| StoreError::Corrupt("filter"))?;
         let filter = Arc::new(filter);
         if json.len() <= CACHED_BYTES {

@@ -61,7 +61,10 @@ pub enum Proof {
     Dummy,
     RegistrationToken(String),
     /// `name` is a user name or user id; `None` means that of the caller.
-    Password { name: Option<String>, password: Option<Password> },
+    Password {
+        name: Option<String>,
+        password: Option<Password>,
+    },
     /// Asks where the conversation stands, as clients do after a web page.
     Nothing,
     /// A stage that this server does not have.
@@ -192,9 +195,10 @@ impl Users {
                 Ok(Some(Stage::RegistrationToken))
             }
             Proof::RegistrationToken(_) => Err(Refusal::WrongToken),
-            Proof::Password { name, password: Some(password) } => {
-                self.check_password(caller, name, &password).await?
-            }
+            Proof::Password {
+                name,
+                password: Some(password),
+            } => self.check_password(caller, name, &password).await?,
             Proof::Password { password: None, .. } => Err(Refusal::WrongPassword),
         })
     }
@@ -205,7 +209,9 @@ impl Users {
         name: Option<String>,
         password: &Password,
     ) -> Result<Result<Option<Stage>, Refusal>, InteractiveError> {
-        let Some(caller) = caller else { return Ok(Err(Refusal::UnsupportedStage)) };
+        let Some(caller) = caller else {
+            return Ok(Err(Refusal::UnsupportedStage));
+        };
         let user_id = match name {
             Some(name) => self.login_name(&name),
             None => self.user_id(&self.snapshot().await?, caller).await?,
@@ -242,13 +248,20 @@ impl Users {
             let refused = Some(Refusal::UnknownSession);
             return Err(self.challenge(operation, flows, Vec::new(), refused));
         };
-        known.completed.extend(stage.filter(|stage| !known.completed.contains(stage)));
+        known
+            .completed
+            .extend(stage.filter(|stage| !known.completed.contains(stage)));
         if is_complete(flows, &known.completed) {
             open.by_id.remove(&id);
             return Ok(());
         }
         let completed = known.completed.clone();
-        Err(InteractiveError::Challenge(Challenge { session: id, flows, completed, refused: None }))
+        Err(InteractiveError::Challenge(Challenge {
+            session: id,
+            flows,
+            completed,
+            refused: None,
+        }))
     }
 
     /// The same challenge once more, with what was wrong.
@@ -265,9 +278,12 @@ impl Users {
             Some((id, known.completed))
         });
         match known {
-            Some((session, completed)) => {
-                InteractiveError::Challenge(Challenge { session, flows, completed, refused })
-            }
+            Some((session, completed)) => InteractiveError::Challenge(Challenge {
+                session,
+                flows,
+                completed,
+                refused,
+            }),
             None => self.challenge(operation, flows, Vec::new(), refused),
         }
     }
@@ -282,10 +298,20 @@ impl Users {
     ) -> InteractiveError {
         let session = self.0.random.token(ID_LENGTH);
         let now = self.0.clock.now();
-        let conversation =
-            Conversation { operation, completed: completed.clone(), expires: now.plus(LIFETIME) };
-        self.0.conversations.begin(session.clone(), conversation, now);
-        InteractiveError::Challenge(Challenge { session, flows, completed, refused })
+        let conversation = Conversation {
+            operation,
+            completed: completed.clone(),
+            expires: now.plus(LIFETIME),
+        };
+        self.0
+            .conversations
+            .begin(session.clone(), conversation, now);
+        InteractiveError::Challenge(Challenge {
+            session,
+            flows,
+            completed,
+            refused,
+        })
     }
 }
 
@@ -296,7 +322,10 @@ impl Conversations {
 
     fn find(&self, id: &str, now: Millis) -> Option<Conversation> {
         let open = self.lock();
-        open.by_id.get(id).filter(|known| known.expires > now).cloned()
+        open.by_id
+            .get(id)
+            .filter(|known| known.expires > now)
+            .cloned()
     }
 
     fn begin(&self, id: String, conversation: Conversation, now: Millis) {
@@ -314,5 +343,7 @@ impl Conversations {
 }
 
 fn is_complete(flows: Flows, completed: &[Stage]) -> bool {
-    flows.iter().any(|flow| flow.iter().all(|stage| completed.contains(stage)))
+    flows
+        .iter()
+        .any(|flow| flow.iter().all(|stage| completed.contains(stage)))
 }

@@ -100,9 +100,10 @@ pub(crate) async fn leave_profile_job(
     slot: Slot,
 ) -> Result<(), StoreError> {
     let job = match txn.get(PROFILE_JOBS.at(user)).await? {
-        Some(Placed { value, .. }) => {
-            ProfileJobRow { only_unchanged: value.only_unchanged && only_unchanged, ..value }
-        }
+        Some(Placed { value, .. }) => ProfileJobRow {
+            only_unchanged: value.only_unchanged && only_unchanged,
+            ..value
+        },
         None => ProfileJobRow {
             only_unchanged,
             displayname_before: before.displayname.clone(),

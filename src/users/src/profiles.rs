@@ -25,7 +25,10 @@ pub enum ProfileChange {
     DisplayName(Option<String>),
     AvatarUrl(Option<String>),
     /// Any other field, as JSON.
-    Field { name: String, json: Option<String> },
+    Field {
+        name: String,
+        json: Option<String>,
+    },
 }
 
 /// Which rooms learn of a new name or avatar.
@@ -84,12 +87,17 @@ impl Profile {
 
     /// All fields, as one JSON object.
     pub fn to_json(&self) -> String {
-        let own = self.fields.iter().map(|(name, json)| (name.as_str(), json.clone()));
+        let own = self
+            .fields
+            .iter()
+            .map(|(name, json)| (name.as_str(), json.clone()));
         let named = ["avatar_url", "displayname"]
             .into_iter()
             .filter_map(|name| Some((name, self.field(name)?)));
-        let fields: Vec<String> =
-            named.chain(own).map(|(name, json)| format!("{}:{json}", json_text(name))).collect();
+        let fields: Vec<String> = named
+            .chain(own)
+            .map(|(name, json)| format!("{}:{json}", json_text(name)))
+            .collect();
         format!("{{{}}}", fields.join(","))
     }
 
@@ -97,7 +105,10 @@ impl Profile {
         match change {
             ProfileChange::DisplayName(name) => self.displayname.clone_from(name),
             ProfileChange::AvatarUrl(url) => self.avatar_url.clone_from(url),
-            ProfileChange::Field { name, json: Some(json) } => {
+            ProfileChange::Field {
+                name,
+                json: Some(json),
+            } => {
                 self.fields.insert(name.clone(), json.clone());
             }
             ProfileChange::Field { name, json: None } => {

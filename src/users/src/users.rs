@@ -173,7 +173,9 @@ impl Users {
         db: &impl Read,
         user: UserNumber,
     ) -> Result<Option<OwnedUserId>, StoreError> {
-        let Some(text) = self.text(db, user).await? else { return Ok(None) };
+        let Some(text) = self.text(db, user).await? else {
+            return Ok(None);
+        };
         OwnedUserId::try_from(&*text)
             .map(Some)
             .map_err(|_| StoreError::Corrupt("user_ids holds what is no user id"))

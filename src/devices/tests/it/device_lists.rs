@@ -110,7 +110,7 @@ async fn many_changes_are_found_by_asking_for_few_users() {
     let house = House::new();
     let names: Vec<String> = (0..600).map(|number| format!("user{number}")).collect();
     let names: [&str; 600] = std::array::from_fn(|at| names[at].as_str());
-    let people = house.people(names).await;
+    let people = Box::pin(house.people(names)).await;
     let start = house.now().await;
     for person in &people[100..] {
         house.publish(person, "DEVICE", 1).await;

@@ -60,13 +60,8 @@ async fn counts_and_etags_follow_what_is_stored() {
     let [alice] = house.people(["alice"]).await;
     let version = create(&house, &alice).await;
 
-    let first = put(
-        &house,
-        &alice,
-        version,
-        &[backed_up("!r", "a", 5), backed_up("!r", "b", 5)],
-    );
-    let first = first.await.expect("stored");
+    let two = [backed_up("!r", "a", 5), backed_up("!r", "b", 5)];
+    let first = put(&house, &alice, version, &two).await.expect("stored");
     let worse = put(&house, &alice, version, &[backed_up("!r", "a", 6)])
         .await
         .expect("taken");

@@ -64,9 +64,8 @@ impl StateKeyNumber {
     pub const MEMBER: u8 = 1;
 
     /// The class, 0 to 15.
-    #[expect(clippy::cast_possible_truncation, reason = "four bits are left")]
     pub fn class(self) -> u8 {
-        (self.0 >> 60) as u8
+        u8::try_from(self.0 >> 60).expect("four bits are left")
     }
 }
 

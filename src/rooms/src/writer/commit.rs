@@ -15,8 +15,9 @@ use crate::{
     event::Event,
     rooms::Rooms,
     tables::{
-        EVENT_NUMBERS, EVENTS, EventStatus, MEMBER_HISTORY, MEMBERS, Member, Membership, ROOM_HEADS,
-        ROOM_LOG, RoomHead, StoredEvent, TIMELINE, TRANSACTIONS, Transaction, USER_ROOMS, UserRoom,
+        EVENT_NUMBERS, EVENTS, EventStatus, MEMBER_HISTORY, MEMBERS, Member, Membership,
+        ROOM_HEADS, ROOM_LOG, RoomHead, StoredEvent, TIMELINE, TRANSACTIONS, Transaction,
+        USER_ROOMS, UserRoom,
     },
 };
 
@@ -36,7 +37,12 @@ struct Written {
 
 /// Puts a turn on disk; what the room then knows. A turn without events touches no disk.
 pub(super) async fn commit(rooms: &Rooms, turn: Turn<'_>) -> Result<Facts, RoomError> {
-    let Turn { mut facts, changes, pending, .. } = turn;
+    let Turn {
+        mut facts,
+        changes,
+        pending,
+        ..
+    } = turn;
     if pending.is_empty() {
         return Ok(facts);
     }
@@ -48,7 +54,10 @@ pub(super) async fn commit(rooms: &Rooms, turn: Turn<'_>) -> Result<Facts, RoomE
         .store
         .transact(|txn| async move {
             let on_disk = txn.get(ROOM_HEADS.at(room)).await?;
-            if on_disk.as_ref().is_none_or(|head| head.events != before.events) {
+            if on_disk
+                .as_ref()
+                .is_none_or(|head| head.events != before.events)
+            {
                 return Err(RoomError::Store(StoreError::Conflict));
             }
             write(rooms, &txn, room, before.clone(), pending).await
@@ -67,7 +76,12 @@ pub(super) async fn commit(rooms: &Rooms, turn: Turn<'_>) -> Result<Facts, RoomE
 impl Turn<'_> {
     /// Puts a new room on disk: its events, its number, its alias, its place in the directory.
     pub(crate) async fn commit_new_room(self, new: NewRoom) -> Result<OwnedRoomId, RoomError> {
-        let Turn { rooms, facts, pending, .. } = self;
+        let Turn {
+            rooms,
+            facts,
+            pending,
+            ..
+        } = self;
         let room_id = facts.room_id.ok_or(RoomError::UnknownRoom)?;
         let (pending, new, room_id, head) = (&pending, &new, &room_id, &facts.head);
         let (written, stamp) = rooms
@@ -116,9 +130,15 @@ async fn write(
         };
         if let Some(state_key) = &event.state_key {
             let numbers = rooms.numbers();
-            let key = numbers.intern_state_key(txn, &event.kind, state_key).await?;
+            let key = numbers
+                .intern_state_key(txn, &event.kind, state_key)
+                .await?;
             let change = [(key, Some(event.number))];
-            head.state = rooms.0.states.update(txn, room, head.state, &change).await?;
+            head.state = rooms
+                .0
+                .states
+                .update(txn, room, head.state, &change)
+                .await?;
         }
         txn.put_placed(EVENTS.at((room, event.number)), &stored, slot);
         txn.put(EVENT_NUMBERS.at((room, event.id.as_str())), &event.number);
@@ -141,14 +161,22 @@ async fn write(
 
 fn write_transaction(txn: &Txn, room: RoomNumber, stored: &StoredEvent, event: &Pending) {
     if let Some(Transaction { user, device, id }) = &stored.transaction {
-        let key = (*user, device.as_str(), room, event.kind.as_str(), id.as_str());
+        let key = (
+            *user,
+            device.as_str(),
+            room,
+            event.kind.as_str(),
+            id.as_str(),
+        );
         txn.put(TRANSACTIONS.at(key), &event.number);
     }
 }
 
 /// Rewrites the redacted event in its place.
 async fn write_redaction(txn: &Txn, room: RoomNumber, event: &Pending) -> Result<(), RoomError> {
-    let Some(target) = &event.redacts else { return Ok(()) };
+    let Some(target) = &event.redacts else {
+        return Ok(());
+    };
     let row = EVENTS.at((room, target.number));
     let Placed { value, position } = txn.get(row).await?.ok_or(RoomError::Damaged)?;
     let value = StoredEvent {
@@ -156,7 +184,10 @@ async fn write_redaction(txn: &Txn, room: RoomNumber, event: &Pending) -> Result
         redacted_because: Some(event.number),
         ..value
     };
-    txn.put(EVENTS.at((room, target.number)), &Placed { value, position });
+    txn.put(
+        EVENTS.at((room, target.number)),
+        &Placed { value, position },
+    );
     Ok(())
 }
 
@@ -172,16 +203,40 @@ async fn write_membership(
     slot: Slot,
 ) -> Result<(), RoomError> {
     let membership = step.after;
-    let member = Member { membership, event: event.number };
-    let user_room = UserRoom { membership, event: event.number, by, forgotten: false };
+    let member = Member {
+        membership,
+        event: event.number,
+    };
+    let user_room = UserRoom {
+        membership,
+        event: event.number,
+        by,
+        forgotten: false,
+    };
     if step.before == Some(membership) {
         let old = txn.get(MEMBERS.at((room, user))).await?;
         let own = txn.get(USER_ROOMS.at((user, room))).await?;
         if let (Some(old), Some(own)) = (old, own) {
-            let by = if membership == Membership::Join { own.value.by } else { by };
+            let by = if membership == Membership::Join {
+                own.value.by
+            } else {
+                by
+            };
             let value = UserRoom { by, ..user_room };
-            txn.put(MEMBERS.at((room, user)), &Placed { value: member, position: old.position });
-            txn.put(USER_ROOMS.at((user, room)), &Placed { value, position: own.position });
+            txn.put(
+                MEMBERS.at((room, user)),
+                &Placed {
+                    value: member,
+                    position: old.position,
+                },
+            );
+            txn.put(
+                USER_ROOMS.at((user, room)),
+                &Placed {
+                    value,
+                    position: own.position,
+                },
+            );
             return Ok(());
         }
     }

@@ -67,7 +67,13 @@ impl Facts {
             backfilled_down_to: 1 << 63,
             events: 0,
         };
-        Self { room: None, room_id: None, rules, head, state: HashMap::new() }
+        Self {
+            room: None,
+            room_id: None,
+            rules,
+            head,
+            state: HashMap::new(),
+        }
     }
 
     /// One piece of the state as it is on disk.
@@ -94,7 +100,9 @@ impl Facts {
         db: &Snapshot,
         (kind, state_key): &Pair,
     ) -> Result<Option<Arc<StateEntry>>, RoomError> {
-        let Some(room) = self.room else { return Ok(None) };
+        let Some(room) = self.room else {
+            return Ok(None);
+        };
         let Some(key) = rooms.numbers().find_state_key(db, kind, state_key).await? else {
             return Ok(None);
         };
@@ -103,8 +111,13 @@ impl Facts {
             return Ok(None);
         };
         let event = rooms.named_event(db, room, number).await?;
-        let parsed = AuthEvent::parse(event.id.clone(), event.json()).map_err(|_| RoomError::Damaged)?;
-        let entry = StateEntry { number, event: parsed, membership: event.membership };
+        let parsed =
+            AuthEvent::parse(event.id.clone(), event.json()).map_err(|_| RoomError::Damaged)?;
+        let entry = StateEntry {
+            number,
+            event: parsed,
+            membership: event.membership,
+        };
         Ok(Some(Arc::new(entry)))
     }
 
@@ -113,11 +126,13 @@ impl Facts {
         if self.state.len() + changes.len() > ENTRIES {
             self.state.clear();
         }
-        self.state.extend(changes.into_iter().map(|(pair, entry)| (pair, Some(entry))));
+        self.state
+            .extend(changes.into_iter().map(|(pair, entry)| (pair, Some(entry))));
     }
 
     /// A redaction changed this piece of state: it is read again when it is needed.
     pub(super) fn forget_event(&mut self, event: EventNumber) {
-        self.state.retain(|_, entry| entry.as_ref().is_none_or(|entry| entry.number != event));
+        self.state
+            .retain(|_, entry| entry.as_ref().is_none_or(|entry| entry.number != event));
     }
 }

@@ -1,7 +1,9 @@
 //! Each intent, turned into at most one event of the turn.
 
 use database::Read;
-use protocol::{content::Content, redact};
+use protocol::{content::Content, redact, scan};
+use ruma::UserId;
+use serde_json::{Map, Value};
 
 use super::{
     registry::Intent,
@@ -16,10 +18,15 @@ use crate::{
 impl Turn<'_> {
     /// Whether this intent needs on disk what this turn has only built.
     pub(super) fn must_end_before(&self, intent: &Intent) -> bool {
-        let Intent::Redaction(redaction) = intent else { return false };
+        let Intent::Redaction(redaction) = intent else {
+            return false;
+        };
         self.pending.iter().any(|pending| {
             pending.id == redaction.target
-                || pending.redacts.as_ref().is_some_and(|target| target.id == redaction.target)
+                || pending
+                    .redacts
+                    .as_ref()
+                    .is_some_and(|target| target.id == redaction.target)
         })
     }
 
@@ -37,7 +44,10 @@ impl Turn<'_> {
     async fn message(&mut self, message: &Message) -> Result<Sent, RoomError> {
         self.require_joined(&message.sender).await?;
         let transaction = message.transaction.as_ref();
-        if let Some(sent) = self.sent_before(&message.sender, &message.kind, transaction).await? {
+        if let Some(sent) = self
+            .sent_before(&message.sender, &message.kind, transaction)
+            .await?
+        {
             return Ok(sent);
         }
         self.append(Draft {
@@ -54,20 +64,25 @@ impl Turn<'_> {
 
     async fn state(&mut self, state: &State) -> Result<Sent, RoomError> {
         if state.kind == "m.room.create" {
-            return Err(RoomError::Forbidden("a room has one create event".to_owned()));
+            return Err(RoomError::Invalid("a room has one create event".to_owned()));
         }
-        if state.kind == "m.room.member" {
-            self.check_member_state(state)?;
+        let content = if state.kind == "m.room.member" {
+            self.member_state(state).await?
         } else {
             self.require_joined(&state.sender).await?;
+            Content::parse(state.content.get())?
+        };
+        if state.kind == "m.room.power_levels" {
+            self.check_creators_unnamed(&content).await?;
         }
-        let content = Content::parse(state.content.get())?;
         // Saying again what the state says already is no event (as other servers have it, and clients rely on).
         if let Some(entry) = self.entry(&state.kind, &state.state_key).await?
             && entry.event.sender() == state.sender
             && entry.event.content() == content.as_str()
         {
-            return Ok(Sent { event_id: entry.event.id().to_owned() });
+            return Ok(Sent {
+                event_id: entry.event.id().to_owned(),
+            });
         }
         self.append(Draft {
             sender: state.sender.clone(),
@@ -81,12 +96,55 @@ impl Turn<'_> {
         .await
     }
 
-    /// Memberships of users of other servers change only through federation.
-    fn check_member_state(&self, state: &State) -> Result<(), RoomError> {
-        let user = ruma::UserId::parse(state.state_key.as_str())
+    /// The content of a member event that a client wrote. Memberships of users of other servers change only through
+    /// federation, and in whose name somebody joins is for the server to say.
+    async fn member_state(&mut self, state: &State) -> Result<Content, RoomError> {
+        let user = UserId::parse(state.state_key.as_str())
             .map_err(|_| RoomError::Invalid("the state key must be a user id".to_owned()))?;
         if user.server_name() != self.rooms.server_name() {
             return Err(RoomError::Remote(user.to_string()));
+        }
+        let content = Content::parse(state.content.get())?;
+        let is_join =
+            scan::string_member(content.as_str(), "membership").as_deref() == Some("join");
+        if !is_join || user != state.sender {
+            return Ok(content);
+        }
+        let mut content: Map<String, Value> =
+            serde_json::from_str(content.as_str()).map_err(|_| RoomError::Damaged)?;
+        content.remove("join_authorised_via_users_server");
+        let before = self.membership(&user).await?;
+        if let Some(member) = self.authorizing_user(&user, before).await? {
+            content.insert(
+                "join_authorised_via_users_server".to_owned(),
+                member.as_str().into(),
+            );
+        }
+        Ok(Content::of(&content)?)
+    }
+
+    /// Since version 12, creators have power of their own: power levels cannot name them.
+    async fn check_creators_unnamed(&mut self, content: &Content) -> Result<(), RoomError> {
+        if !self
+            .facts
+            .rules
+            .authorization
+            .explicitly_privilege_room_creators
+        {
+            return Ok(());
+        }
+        let Some(users) = scan::member(content.as_str(), "users") else {
+            return Ok(());
+        };
+        let levels = self.power_levels().await?;
+        let is_named = levels
+            .creators()
+            .iter()
+            .any(|user| scan::member(users, user.as_str()).is_some());
+        if is_named {
+            return Err(RoomError::Invalid(
+                "creators cannot be in `users`".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -95,7 +153,10 @@ impl Turn<'_> {
         self.require_joined(&redaction.sender).await?;
         let transaction = redaction.transaction.as_ref();
         let kind = "m.room.redaction";
-        if let Some(sent) = self.sent_before(&redaction.sender, kind, transaction).await? {
+        if let Some(sent) = self
+            .sent_before(&redaction.sender, kind, transaction)
+            .await?
+        {
             return Ok(sent);
         }
         let target = self.redaction_target(redaction).await?;
@@ -119,20 +180,34 @@ impl Turn<'_> {
         let id = redaction.target.as_str();
         let number = self.db.get(EVENT_NUMBERS.at((room, id))).await?;
         let number = number.ok_or(RoomError::UnknownEvent)?;
-        let row = self.db.get(EVENTS.at((room, number))).await?.ok_or(RoomError::Damaged)?;
-        let sender = self.rooms.users().number(&self.db, &redaction.sender).await?;
+        let row = self
+            .db
+            .get(EVENTS.at((room, number)))
+            .await?
+            .ok_or(RoomError::Damaged)?;
+        let sender = self
+            .rooms
+            .users()
+            .number(&self.db, &redaction.sender)
+            .await?;
         if sender != Some(row.value.sender) {
             let levels = self.power_levels().await?;
             if !levels.may_redact_others(&redaction.sender) {
-                return Err(RoomError::Forbidden("you cannot redact this event".to_owned()));
+                return Err(RoomError::Forbidden(
+                    "you cannot redact this event".to_owned(),
+                ));
             }
         }
         let redacted_json = redact::redact(&row.value.json, &self.facts.rules.redaction)
             .map_err(|_| RoomError::Damaged)?;
-        Ok(Target { number, id: redaction.target.clone(), redacted_json })
+        Ok(Target {
+            number,
+            id: redaction.target.clone(),
+            redacted_json,
+        })
     }
 
-    pub(super) async fn require_joined(&mut self, user: &ruma::UserId) -> Result<(), RoomError> {
+    pub(super) async fn require_joined(&mut self, user: &UserId) -> Result<(), RoomError> {
         match self.membership(user).await? {
             Some(Membership::Join) => Ok(()),
             _ => Err(RoomError::NotInRoom),
@@ -142,28 +217,40 @@ impl Turn<'_> {
     /// What this transaction id has already sent, on disk or in this turn.
     async fn sent_before(
         &self,
-        sender: &ruma::UserId,
+        sender: &UserId,
         kind: &str,
         transaction: Option<&TransactionId>,
     ) -> Result<Option<Sent>, RoomError> {
-        let Some(transaction) = transaction else { return Ok(None) };
+        let Some(transaction) = transaction else {
+            return Ok(None);
+        };
         let in_turn = self.pending.iter().find(|pending| {
             pending.transaction.as_ref() == Some(transaction)
                 && pending.sender == sender
                 && pending.kind == kind
         });
         if let Some(pending) = in_turn {
-            return Ok(Some(Sent { event_id: pending.id.clone() }));
+            return Ok(Some(Sent {
+                event_id: pending.id.clone(),
+            }));
         }
         let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
         let Some(user) = self.rooms.users().number(&self.db, sender).await? else {
             return Ok(None);
         };
-        let key = (user, transaction.device.as_str(), room, kind, transaction.id.as_str());
+        let key = (
+            user,
+            transaction.device.as_str(),
+            room,
+            kind,
+            transaction.id.as_str(),
+        );
         match self.db.get(TRANSACTIONS.at(key)).await? {
             Some(number) => {
                 let event = self.rooms.named_event(&self.db, room, number).await?;
-                Ok(Some(Sent { event_id: event.id.clone() }))
+                Ok(Some(Sent {
+                    event_id: event.id.clone(),
+                }))
             }
             None => Ok(None),
         }

@@ -27,14 +27,16 @@ impl Turn<'_> {
         request: &MembershipRequest,
     ) -> Result<Sent, RoomError> {
         let before = self.membership(&request.target).await?;
-        self.check_change(request, before)?;
+        check_change(request.change, before)?;
         let target = request.target.as_str();
         let is_join = request.change == Change::Join;
         if is_join
             && before == Some(Membership::Join)
             && let Some(entry) = self.entry("m.room.member", target).await?
         {
-            return Ok(Sent { event_id: entry.event.id().to_owned() });
+            return Ok(Sent {
+                event_id: entry.event.id().to_owned(),
+            });
         }
         let mut content = request.extra.clone();
         content.extend(self.profile_content(request).await?);
@@ -47,9 +49,18 @@ impl Turn<'_> {
         }
         content.remove("join_authorised_via_users_server");
         if is_join && let Some(user) = self.authorizing_user(&request.target, before).await? {
-            content.insert("join_authorised_via_users_server".to_owned(), user.as_str().into());
+            content.insert(
+                "join_authorised_via_users_server".to_owned(),
+                user.as_str().into(),
+            );
         }
-        self.append(Draft::state(&request.sender, "m.room.member", target, content)?).await
+        self.append(Draft::state(
+            &request.sender,
+            "m.room.member",
+            target,
+            &content,
+        )?)
+        .await
     }
 
     /// The member event of a joined user, again, with the profile of now.
@@ -66,31 +77,17 @@ impl Turn<'_> {
         content.remove("join_authorised_via_users_server");
         content.extend(self.rooms.member_content(user, "join").await?);
         if content == before {
-            return Ok(Sent { event_id: entry.event.id().to_owned() });
+            return Ok(Sent {
+                event_id: entry.event.id().to_owned(),
+            });
         }
-        self.append(Draft::state(user, "m.room.member", user.as_str(), content)?).await
-    }
-
-    /// What a request means only if the target is, or is not, in the room.
-    fn check_change(
-        &self,
-        request: &MembershipRequest,
-        before: Option<Membership>,
-    ) -> Result<(), RoomError> {
-        use Membership::{Ban, Invite, Join, Knock};
-        let refused = match (request.change, before) {
-            (Change::Kick, Some(Join | Invite | Knock)) => None,
-            (Change::Kick, _) => Some("the user is not in the room"),
-            (Change::Leave, Some(Join | Invite | Knock)) => None,
-            (Change::Leave, _) => Some("you are not in the room"),
-            (Change::Unban, Some(Ban)) => None,
-            (Change::Unban, _) => Some("the user is not banned"),
-            (Change::Invite, Some(Join)) => Some("the user is already in the room"),
-            (Change::Knock, Some(Join)) => Some("you are already in the room"),
-            (Change::Knock, Some(Invite)) => Some("you are invited: join the room"),
-            (Change::Join | Change::Invite | Change::Ban | Change::Knock, _) => None,
-        };
-        refused.map_or(Ok(()), |reason| Err(RoomError::Forbidden(reason.to_owned())))
+        self.append(Draft::state(
+            user,
+            "m.room.member",
+            user.as_str(),
+            &content,
+        )?)
+        .await
     }
 
     /// Who joins, knocks or is invited is shown with their profile.
@@ -100,7 +97,9 @@ impl Turn<'_> {
     ) -> Result<Map<String, Value>, RoomError> {
         match request.change {
             Change::Join | Change::Invite | Change::Knock => {
-                self.rooms.member_content(&request.target, word(request.change)).await
+                self.rooms
+                    .member_content(&request.target, word(request.change))
+                    .await
             }
             Change::Leave | Change::Kick | Change::Ban | Change::Unban => Ok(Map::new()),
         }
@@ -108,7 +107,7 @@ impl Turn<'_> {
 
     /// In a restricted room, the member with the power to invite in whose name a local user may join (client-server API,
     /// "Restricted rooms"). `None` where the join needs nobody.
-    async fn authorizing_user(
+    pub(super) async fn authorizing_user(
         &mut self,
         user: &UserId,
         before: Option<Membership>,
@@ -116,7 +115,9 @@ impl Turn<'_> {
         if matches!(before, Some(Membership::Join | Membership::Invite)) {
             return Ok(None);
         }
-        let Some(rules) = self.entry("m.room.join_rules", "").await? else { return Ok(None) };
+        let Some(rules) = self.entry("m.room.join_rules", "").await? else {
+            return Ok(None);
+        };
         let Ok(rules) = serde_json::from_str::<JoinRules>(rules.event.content()) else {
             return Ok(None);
         };
@@ -130,7 +131,9 @@ impl Turn<'_> {
         }
         match self.member_who_may_invite().await? {
             Some(member) => Ok(Some(member)),
-            None => Err(RoomError::Forbidden("nobody here can let you in".to_owned())),
+            None => Err(RoomError::Forbidden(
+                "nobody here can let you in".to_owned(),
+            )),
         }
     }
 
@@ -144,8 +147,12 @@ impl Turn<'_> {
                 continue;
             }
             let id = condition.get("room_id").and_then(Value::as_str);
-            let Some(id) = id.and_then(|id| OwnedRoomId::try_from(id).ok()) else { continue };
-            let Some(room) = self.rooms.number(&self.db, &id).await? else { continue };
+            let Some(id) = id.and_then(|id| OwnedRoomId::try_from(id).ok()) else {
+                continue;
+            };
+            let Some(room) = self.rooms.number(&self.db, &id).await? else {
+                continue;
+            };
             if self.rooms.is_joined(&self.db, room, user).await? {
                 return Ok(true);
             }
@@ -157,27 +164,39 @@ impl Turn<'_> {
     async fn member_who_may_invite(&mut self) -> Result<Option<OwnedUserId>, RoomError> {
         let levels = self.power_levels().await?;
         let named = self.entry("m.room.power_levels", "").await?;
-        let named = named.as_ref().and_then(|entry| scan::member(entry.event.content(), "users"));
-        let named = named.and_then(|users| scan::members(users).ok()).unwrap_or_default();
-        let named = named.into_iter().filter_map(|(name, _)| OwnedUserId::try_from(name).ok());
+        let named = named
+            .as_ref()
+            .and_then(|entry| scan::member(entry.event.content(), "users"));
+        let named = named
+            .and_then(|users| scan::members(users).ok())
+            .unwrap_or_default();
+        let named = named
+            .into_iter()
+            .filter_map(|(name, _)| OwnedUserId::try_from(name).ok());
         for user in levels.creators().iter().cloned().chain(named) {
             let may = levels.may_invite(&user) && user.server_name() == self.rooms.server_name();
             if may && self.membership(&user).await? == Some(Membership::Join) {
                 return Ok(Some(user));
             }
         }
-        let Some(room) = self.facts.room else { return Ok(None) };
+        let Some(room) = self.facts.room else {
+            return Ok(None);
+        };
         let member = self.rooms.any_joined_local(&self.db, room).await?;
         Ok(member.filter(|member| levels.may_invite(member)))
     }
 
     /// The room's power levels, with its creators.
     pub(super) async fn power_levels(&mut self) -> Result<PowerLevels, RoomError> {
-        let create = self.entry("m.room.create", "").await?.ok_or(RoomError::Damaged)?;
+        let create = self
+            .entry("m.room.create", "")
+            .await?
+            .ok_or(RoomError::Damaged)?;
         let levels = self.entry("m.room.power_levels", "").await?;
         let levels = levels.as_ref().map(|entry| &entry.event);
-        PowerLevels::new(self.facts.rules, &create.event, levels)
-            .map_err(|_| RoomError::Forbidden("the room's power levels are not readable".to_owned()))
+        PowerLevels::new(self.facts.rules, &create.event, levels).map_err(|_| {
+            RoomError::Forbidden("the room's power levels are not readable".to_owned())
+        })
     }
 }
 
@@ -189,4 +208,22 @@ fn word(change: Change) -> &'static str {
         Change::Ban => "ban",
         Change::Knock => "knock",
     }
+}
+
+/// What a request means only if the target is, or is not, in the room.
+fn check_change(change: Change, before: Option<Membership>) -> Result<(), RoomError> {
+    use Membership::{Ban, Invite, Join, Knock};
+    let is_inside = matches!(before, Some(Join | Invite | Knock));
+    let refused = match change {
+        Change::Kick if !is_inside => Some("the user is not in the room"),
+        Change::Leave if !is_inside => Some("you are not in the room"),
+        Change::Unban if before != Some(Ban) => Some("the user is not banned"),
+        Change::Invite if before == Some(Join) => Some("the user is already in the room"),
+        Change::Knock if before == Some(Join) => Some("you are already in the room"),
+        Change::Knock if before == Some(Invite) => Some("you are invited: join the room"),
+        _ => None,
+    };
+    refused.map_or(Ok(()), |reason| {
+        Err(RoomError::Forbidden(reason.to_owned()))
+    })
 }

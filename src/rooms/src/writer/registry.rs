@@ -46,7 +46,14 @@ impl Command {
         bytes: usize,
     ) -> (Self, oneshot::Receiver<Result<Sent, RoomError>>) {
         let (answer, receiver) = oneshot::channel();
-        (Self { intent, answer, bytes }, receiver)
+        (
+            Self {
+                intent,
+                answer,
+                bytes,
+            },
+            receiver,
+        )
     }
 }
 
@@ -105,23 +112,40 @@ impl Registry {
     }
 
     fn mailbox(&self, rooms: &Rooms, room: RoomNumber) -> Mailbox {
-        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mailbox) = mailboxes.get(&room).filter(|mailbox| !mailbox.commands.is_closed())
+        let mut mailboxes = self
+            .mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(mailbox) = mailboxes
+            .get(&room)
+            .filter(|mailbox| !mailbox.commands.is_closed())
         {
             return mailbox.clone();
         }
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let bytes = Arc::new(AtomicUsize::new(0));
-        let mailbox = Mailbox { commands, bytes: bytes.clone() };
+        let mailbox = Mailbox {
+            commands,
+            bytes: bytes.clone(),
+        };
         mailboxes.insert(room, mailbox.clone());
-        let inbox = Inbox { commands: receiver, bytes };
-        rooms.0.tasks.spawn(super::task::run(rooms.clone(), room, inbox));
+        let inbox = Inbox {
+            commands: receiver,
+            bytes,
+        };
+        rooms
+            .0
+            .tasks
+            .spawn(super::task::run(rooms.clone(), room, inbox));
         mailbox
     }
 
     /// Takes an idle writer out, unless something came in meanwhile.
     pub(super) fn retire(&self, room: RoomNumber, inbox: &mut Inbox) -> bool {
-        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mailboxes = self
+            .mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if !inbox.commands.is_empty() {
             return false;
         }
@@ -135,7 +159,10 @@ impl Inbox {
     /// Waits for commands and takes up to `limit` of them; 0 when the mailbox is closed and empty.
     pub(super) async fn take(&mut self, group: &mut Vec<Command>, limit: usize) -> usize {
         let taken = self.commands.recv_many(group, limit).await;
-        let bytes: usize = group[group.len() - taken..].iter().map(|command| command.bytes).sum();
+        let bytes: usize = group[group.len() - taken..]
+            .iter()
+            .map(|command| command.bytes)
+            .sum();
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         taken
     }

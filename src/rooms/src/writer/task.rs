@@ -13,7 +13,7 @@ use super::{
 use crate::{error::RoomError, rooms::Rooms, send::Sent};
 
 /// A writer that had nothing to do for so long retires.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Commands in one commit.
 const GROUP: usize = 64;
 /// How often a group is done again after a conflict, before its commands are refused.
@@ -93,7 +93,10 @@ async fn attempt(
         None => match Facts::load(rooms, &db, room).await {
             Ok(known) => known,
             Err(RoomError::UnknownRoom) => {
-                return Ok(commands.iter().map(|_| Err(RoomError::UnknownRoom)).collect());
+                return Ok(commands
+                    .iter()
+                    .map(|_| Err(RoomError::UnknownRoom))
+                    .collect());
             }
             Err(error) => return Err(error),
         },

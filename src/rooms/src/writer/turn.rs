@@ -13,7 +13,8 @@ use protocol::{
 };
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
-    UInt, UserId, events::{StateEventType, TimelineEventType},
+    UInt, UserId,
+    events::{StateEventType, TimelineEventType},
     room_version_rules::RoomVersionRules,
 };
 use serde_json::{Map, Value};
@@ -82,13 +83,13 @@ impl Draft {
         sender: &UserId,
         kind: &str,
         state_key: &str,
-        content: Map<String, Value>,
+        content: &Map<String, Value>,
     ) -> Result<Self, RoomError> {
         Ok(Self {
             sender: sender.to_owned(),
             kind: kind.to_owned(),
             state_key: Some(state_key.to_owned()),
-            content: Content::of(&content)?,
+            content: Content::of(content)?,
             transaction: None,
             timestamp: None,
             redacts: None,
@@ -98,7 +99,13 @@ impl Draft {
 
 impl<'a> Turn<'a> {
     pub(super) fn new(rooms: &'a Rooms, db: Snapshot, facts: Facts) -> Self {
-        Self { rooms, db, facts, changes: HashMap::new(), pending: Vec::new() }
+        Self {
+            rooms,
+            db,
+            facts,
+            changes: HashMap::new(),
+            pending: Vec::new(),
+        }
     }
 
     /// A turn that begins with the create event of a new room.
@@ -144,7 +151,9 @@ impl<'a> Turn<'a> {
         let mut unsigned = self.unsigned(&draft);
         let mut auth_state = Vec::new();
         for (kind, state_key) in authorize::auth_types(rules, &unsigned)? {
-            let Some(entry) = self.entry(&kind.to_string(), &state_key).await? else { continue };
+            let Some(entry) = self.entry(&kind.to_string(), &state_key).await? else {
+                continue;
+            };
             unsigned.auth_events.push(entry.event.id().to_owned());
             auth_state.push((kind, state_key, entry));
         }
@@ -152,7 +161,9 @@ impl<'a> Turn<'a> {
             auth_state.push((StateEventType::RoomCreate, String::new(), create));
         }
         authorize::authorize(rules, &unsigned, |kind, state_key| {
-            let found = auth_state.iter().find(|(k, s, _)| k == kind && s == state_key);
+            let found = auth_state
+                .iter()
+                .find(|(k, s, _)| k == kind && s == state_key);
             found.map(|(_, _, entry)| entry.event.clone())
         })?;
         let signed = unsigned.sign(&self.rooms.0.keys)?;
@@ -162,7 +173,9 @@ impl<'a> Turn<'a> {
     /// The event without its auth events, and not signed yet.
     fn unsigned(&self, draft: &Draft) -> event::Draft {
         let ends = &self.facts.head.extremities;
-        let now = draft.timestamp.unwrap_or_else(|| self.rooms.0.clock.now().0);
+        let now = draft
+            .timestamp
+            .unwrap_or_else(|| self.rooms.0.clock.now().0);
         event::Draft {
             rules: self.facts.rules,
             room_id: self.facts.room_id.clone(),
@@ -171,7 +184,10 @@ impl<'a> Turn<'a> {
             state_key: draft.state_key.clone(),
             content: draft.content.clone(),
             auth_events: Vec::new(),
-            prev_events: ends.iter().filter_map(|end| EventId::parse(&end.event_id).ok()).collect(),
+            prev_events: ends
+                .iter()
+                .filter_map(|end| EventId::parse(&end.event_id).ok())
+                .collect(),
             depth: Depth::after(ends.iter().map(|end| Depth(end.depth))),
             origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::new_saturating(now)),
             redacts: draft.redacts.as_ref().map(|target| target.id.clone()),
@@ -208,13 +224,20 @@ impl<'a> Turn<'a> {
                 before: before.and_then(|entry| entry.membership),
                 after,
             });
-            let entry = StateEntry { number, event, membership };
+            let entry = StateEntry {
+                number,
+                event,
+                membership,
+            };
             let pair = (pending.kind.as_str().into(), state_key.into());
             self.changes.insert(pair, Arc::new(entry));
         }
         let event_id = signed.event_id;
         self.facts.room_id = Some(signed.room_id);
-        self.facts.head.extremities = vec![Extremity { event_id: event_id.to_string(), depth }];
+        self.facts.head.extremities = vec![Extremity {
+            event_id: event_id.to_string(),
+            depth,
+        }];
         self.pending.push(pending);
         Ok(Sent { event_id })
     }

@@ -24,9 +24,7 @@ async fn number(house: &House, user: &UserId) -> UserNumber {
 }
 
 fn alias(name: &str) -> OwnedRoomAliasId {
-    RoomAliasId::parse(format!("#{name}:example.org"))
-        .expect("an alias")
-        .to_owned()
+    RoomAliasId::parse(format!("#{name}:example.org")).expect("an alias")
 }
 
 #[tokio::test]

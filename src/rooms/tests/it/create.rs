@@ -32,7 +32,10 @@ async fn a_room_of_every_supported_version_can_be_made_and_talked_in() {
         let room = house.rooms.create_room(request).await.expect("a room");
         house.say(&room, &alice, "hello").await.expect("a message");
 
-        let create = house.state(&room, "m.room.create", "").await.expect("a create event");
+        let create = house
+            .state(&room, "m.room.create", "")
+            .await
+            .expect("a create event");
         assert_eq!(create["room_version"], version);
     }
 }
@@ -47,7 +50,10 @@ async fn an_unknown_version_is_refused() {
 
         let refused = house.rooms.create_room(request).await;
 
-        assert!(matches!(refused, Err(RoomError::UnsupportedVersion(_))), "{version}");
+        assert!(
+            matches!(refused, Err(RoomError::UnsupportedVersion(_))),
+            "{version}"
+        );
     }
 }
 
@@ -58,11 +64,22 @@ async fn a_creation_that_fails_on_disk_leaves_nothing() {
     house.public_room(&alice).await;
     let mut request = asked(&alice, Preset::PublicChat);
     request.alias_localpart = Some("lobby".to_owned());
-    house.memory.faults().fail_next(1, &StoreError::Unavailable("disk full".to_owned()));
+    house
+        .memory
+        .faults()
+        .fail_next(1, &StoreError::Unavailable("disk full".to_owned()));
 
-    house.rooms.create_room(request.clone()).await.expect_err("the disk is full");
+    house
+        .rooms
+        .create_room(request.clone())
+        .await
+        .expect_err("the disk is full");
 
-    let room = house.rooms.create_room(request).await.expect("the alias is still free");
+    let room = house
+        .rooms
+        .create_room(request)
+        .await
+        .expect("the alias is still free");
     assert!(house.timeline(&room).await.len() > 5);
 }
 
@@ -72,7 +89,11 @@ async fn an_alias_belongs_to_one_room() {
     let alice = house.person("alice").await;
     let mut request = asked(&alice, Preset::PublicChat);
     request.alias_localpart = Some("lobby".to_owned());
-    house.rooms.create_room(request.clone()).await.expect("a room");
+    house
+        .rooms
+        .create_room(request.clone())
+        .await
+        .expect("a room");
 
     let second = house.rooms.create_room(request).await;
 
@@ -84,7 +105,9 @@ async fn creators_of_version_12_cannot_be_named_in_users() {
     let house = House::new().await;
     let alice = house.person("alice").await;
     let mut request = asked(&alice, Preset::PrivateChat);
-    request.power_levels.insert("users".to_owned(), json!({ alice.as_str(): 100 }));
+    request
+        .power_levels
+        .insert("users".to_owned(), json!({ alice.as_str(): 100 }));
 
     let refused = house.rooms.create_room(request).await;
 
@@ -101,10 +124,19 @@ async fn those_invited_to_a_trusted_chat_are_creators_too() {
 
     let room = house.rooms.create_room(request).await.expect("a room");
 
-    let create = house.state(&room, "m.room.create", "").await.expect("a create event");
+    let create = house
+        .state(&room, "m.room.create", "")
+        .await
+        .expect("a create event");
     assert_eq!(create["additional_creators"], json!([bob]));
-    assert_eq!(house.membership(&room, &bob).await, Some(Membership::Invite));
-    let invite = house.state(&room, "m.room.member", bob.as_str()).await.expect("an invite");
+    assert_eq!(
+        house.membership(&room, &bob).await,
+        Some(Membership::Invite)
+    );
+    let invite = house
+        .state(&room, "m.room.member", bob.as_str())
+        .await
+        .expect("an invite");
     assert_eq!(invite["is_direct"], true);
 }
 
@@ -125,6 +157,12 @@ async fn asked_state_replaces_that_of_the_preset() {
 
     let visibility = house.state(&room, "m.room.history_visibility", "").await;
     assert_eq!(visibility.expect("state")["history_visibility"], "joined");
-    assert_eq!(house.state(&room, "m.room.name", "").await.expect("state")["name"], "Kitchen");
-    assert_eq!(house.state(&room, "m.room.topic", "").await.expect("state")["topic"], "soup");
+    assert_eq!(
+        house.state(&room, "m.room.name", "").await.expect("state")["name"],
+        "Kitchen"
+    );
+    assert_eq!(
+        house.state(&room, "m.room.topic", "").await.expect("state")["topic"],
+        "soup"
+    );
 }

@@ -17,7 +17,6 @@ pub(crate) struct House {
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
     pub(crate) memory: Memory,
-    pub(crate) clock: Arc<MockClock>,
 }
 
 impl House {
@@ -36,9 +35,16 @@ impl House {
         let tasks = TaskTracker::new();
         let mut config = UsersConfig::new(server_name.clone());
         config.hashing = Hashing::weak_for_tests();
-        let users =
-            Users::new(store.clone(), clock.clone(), random.clone(), config, tasks.clone());
-        let keys = Keys::open(&store, &*random, &*clock, server_name.clone()).await.expect("keys");
+        let users = Users::new(
+            store.clone(),
+            clock.clone(),
+            random.clone(),
+            config,
+            tasks.clone(),
+        );
+        let keys = Keys::open(&store, &*random, &*clock, server_name.clone())
+            .await
+            .expect("keys");
         let config = RoomsConfig {
             server_name,
             default_version: RoomVersionId::V12,
@@ -46,14 +52,29 @@ impl House {
             node_cache_bytes: 1 << 20,
         };
         let stop = CancellationToken::new();
-        let rooms =
-            Rooms::open(store, clock.clone(), random, users.clone(), keys, config, tasks, stop);
-        Self { rooms, users, memory, clock }
+        let rooms = Rooms::open(
+            store,
+            clock.clone(),
+            random,
+            users.clone(),
+            keys,
+            config,
+            tasks,
+            stop,
+        );
+        Self {
+            rooms,
+            users,
+            memory,
+        }
     }
 
     pub(crate) async fn person(&self, name: &str) -> OwnedUserId {
         let password = Password::new("correct horse battery".to_owned()).expect("a password");
-        self.users.create(name, password, false).await.expect("a new user")
+        self.users
+            .create(name, password, false)
+            .await
+            .expect("a new user")
     }
 
     pub(crate) async fn people<const N: usize>(&self, names: [&str; N]) -> [OwnedUserId; N] {
@@ -65,7 +86,10 @@ impl House {
     }
 
     pub(crate) async fn public_room(&self, creator: &UserId) -> OwnedRoomId {
-        self.rooms.create_room(asked(creator, Preset::PublicChat)).await.expect("a new room")
+        self.rooms
+            .create_room(asked(creator, Preset::PublicChat))
+            .await
+            .expect("a new room")
     }
 
     pub(crate) async fn change(
@@ -83,7 +107,12 @@ impl House {
         self.change(room, user, user, Change::Join).await
     }
 
-    pub(crate) async fn say(&self, room: &RoomId, user: &UserId, text: &str) -> Result<Sent, RoomError> {
+    pub(crate) async fn say(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        text: &str,
+    ) -> Result<Sent, RoomError> {
         self.rooms.send(room, message(user, text)).await
     }
 
@@ -111,7 +140,10 @@ impl House {
         let room = self.rooms.require(&db, room_id).await.expect("a room");
         let rows = db.page(TIMELINE.under(room), 10_000).await.expect("rows");
         let numbers: Vec<_> = rows.into_iter().map(|(_, number)| number).collect();
-        self.rooms.named_events(&db, room, &numbers).await.expect("events")
+        self.rooms
+            .named_events(&db, room, &numbers)
+            .await
+            .expect("events")
     }
 
     pub(crate) async fn membership(&self, room_id: &RoomId, user: &UserId) -> Option<Membership> {
@@ -127,7 +159,11 @@ impl House {
         let db = self.rooms.snapshot().await.expect("a snapshot");
         let room = self.rooms.require(&db, room_id).await.expect("a room");
         let root = self.rooms.head(&db, room).await.expect("a head").state;
-        let event = self.rooms.state_event(&db, room, root, kind, key).await.expect("a read")?;
+        let event = self
+            .rooms
+            .state_event(&db, room, root, kind, key)
+            .await
+            .expect("a read")?;
         Some(serde_json::from_str(event.content()).expect("JSON"))
     }
 }
@@ -143,7 +179,10 @@ pub(crate) fn message(user: &UserId, text: &str) -> Message {
 }
 
 pub(crate) fn transaction(device: &str, id: &str) -> TransactionId {
-    TransactionId { device: device.into(), id: id.to_owned() }
+    TransactionId {
+        device: device.into(),
+        id: id.to_owned(),
+    }
 }
 
 pub(crate) fn raw(value: &Value) -> Box<RawValue> {

@@ -12,10 +12,19 @@ async fn a_banned_user_cannot_rejoin() {
     let room = house.public_room(&alice).await;
     house.join(&room, &bob).await.expect("a public room");
 
-    house.change(&room, &alice, &bob, Change::Ban).await.expect("alice has the power");
+    house
+        .change(&room, &alice, &bob, Change::Ban)
+        .await
+        .expect("alice has the power");
 
-    assert!(matches!(house.join(&room, &bob).await, Err(RoomError::Forbidden(_))));
-    house.change(&room, &alice, &bob, Change::Unban).await.expect("alice has the power");
+    assert!(matches!(
+        house.join(&room, &bob).await,
+        Err(RoomError::Forbidden(_))
+    ));
+    house
+        .change(&room, &alice, &bob, Change::Unban)
+        .await
+        .expect("alice has the power");
     house.join(&room, &bob).await.expect("no longer banned");
 }
 
@@ -26,8 +35,14 @@ async fn a_private_room_lets_in_only_who_is_invited() {
     let request = asked(&alice, Preset::PrivateChat);
     let room = house.rooms.create_room(request).await.expect("a room");
 
-    assert!(matches!(house.join(&room, &bob).await, Err(RoomError::Forbidden(_))));
-    house.change(&room, &alice, &bob, Change::Invite).await.expect("an invite");
+    assert!(matches!(
+        house.join(&room, &bob).await,
+        Err(RoomError::Forbidden(_))
+    ));
+    house
+        .change(&room, &alice, &bob, Change::Invite)
+        .await
+        .expect("an invite");
     house.join(&room, &bob).await.expect("invited");
 
     assert_eq!(house.membership(&room, &bob).await, Some(Membership::Join));
@@ -54,7 +69,10 @@ async fn who_is_not_there_cannot_be_kicked() {
 
     let never_there = house.change(&room, &alice, &bob, Change::Kick).await;
     house.join(&room, &bob).await.expect("a public room");
-    house.change(&room, &bob, &bob, Change::Leave).await.expect("bob may leave");
+    house
+        .change(&room, &bob, &bob, Change::Leave)
+        .await
+        .expect("bob may leave");
     let left = house.change(&room, &alice, &bob, Change::Kick).await;
 
     assert!(matches!(never_there, Err(RoomError::Forbidden(_))));
@@ -67,11 +85,23 @@ async fn who_knocks_can_be_let_in() {
     let [alice, bob] = house.people(["alice", "bob"]).await;
     let room = house.public_room(&alice).await;
     let rule = json!({ "join_rule": "knock" });
-    house.set(&room, &alice, "m.room.join_rules", "", rule).await.expect("alice has the power");
+    house
+        .set(&room, &alice, "m.room.join_rules", "", rule)
+        .await
+        .expect("alice has the power");
 
-    house.change(&room, &bob, &bob, Change::Knock).await.expect("a knock");
-    assert!(matches!(house.join(&room, &bob).await, Err(RoomError::Forbidden(_))));
-    house.change(&room, &alice, &bob, Change::Invite).await.expect("an invite");
+    house
+        .change(&room, &bob, &bob, Change::Knock)
+        .await
+        .expect("a knock");
+    assert!(matches!(
+        house.join(&room, &bob).await,
+        Err(RoomError::Forbidden(_))
+    ));
+    house
+        .change(&room, &alice, &bob, Change::Invite)
+        .await
+        .expect("an invite");
 
     house.join(&room, &bob).await.expect("invited");
 }
@@ -84,13 +114,22 @@ async fn members_of_an_allowed_room_join_a_restricted_one() {
     let room = house.public_room(&alice).await;
     let allow = json!([{ "type": "m.room_membership", "room_id": space }]);
     let rule = json!({ "join_rule": "restricted", "allow": allow });
-    house.set(&room, &alice, "m.room.join_rules", "", rule).await.expect("alice has the power");
+    house
+        .set(&room, &alice, "m.room.join_rules", "", rule)
+        .await
+        .expect("alice has the power");
     house.join(&space, &bob).await.expect("a public room");
 
-    house.join(&room, &bob).await.expect("a member of the space");
+    house
+        .join(&room, &bob)
+        .await
+        .expect("a member of the space");
     let refused = house.join(&room, &carol).await;
 
-    let member = house.state(&room, "m.room.member", bob.as_str()).await.expect("a member event");
+    let member = house
+        .state(&room, "m.room.member", bob.as_str())
+        .await
+        .expect("a member event");
     assert_eq!(member["join_authorised_via_users_server"], alice.as_str());
     assert!(matches!(refused, Err(RoomError::Forbidden(_))));
 }
@@ -101,7 +140,10 @@ async fn the_joined_count_follows_every_change() {
     let [alice, bob, carol] = house.people(["alice", "bob", "carol"]).await;
     let room = house.public_room(&alice).await;
     house.join(&room, &bob).await.expect("public");
-    house.change(&room, &alice, &carol, Change::Invite).await.expect("an invite");
+    house
+        .change(&room, &alice, &carol, Change::Invite)
+        .await
+        .expect("an invite");
     let db = house.rooms.snapshot().await.expect("a snapshot");
     let number = house.rooms.require(&db, &room).await.expect("a room");
 
@@ -109,7 +151,10 @@ async fn the_joined_count_follows_every_change() {
     assert_eq!((head.joined, head.invited), (2, 1));
 
     house.join(&room, &carol).await.expect("invited");
-    house.change(&room, &alice, &bob, Change::Ban).await.expect("a ban");
+    house
+        .change(&room, &alice, &bob, Change::Ban)
+        .await
+        .expect("a ban");
     let db = house.rooms.snapshot().await.expect("a snapshot");
     let head = house.rooms.head(&db, number).await.expect("a head");
     assert_eq!((head.joined, head.invited), (2, 0));

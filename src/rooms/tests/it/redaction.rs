@@ -30,20 +30,36 @@ async fn what_was_redacted_is_gone_from_disk_and_memory() {
     let house = House::new().await;
     let alice = house.person("alice").await;
     let room = house.public_room(&alice).await;
-    let sent = house.say(&room, &alice, "a secret").await.expect("a message");
+    let sent = house
+        .say(&room, &alice, "a secret")
+        .await
+        .expect("a message");
     house.timeline(&room).await;
 
-    let redaction = redact(&house, &room, &alice, &sent.event_id).await.expect("her own");
+    let redaction = redact(&house, &room, &alice, &sent.event_id)
+        .await
+        .expect("her own");
 
     let db = house.rooms.snapshot().await.expect("a snapshot");
     let number = house.rooms.require(&db, &room).await.expect("a room");
-    let event = db.get(EVENT_NUMBERS.at((number, sent.event_id.as_str()))).await.expect("a read");
-    let row = db.get(EVENTS.at((number, event.expect("a number")))).await.expect("a read");
+    let event = db
+        .get(EVENT_NUMBERS.at((number, sent.event_id.as_str())))
+        .await
+        .expect("a read");
+    let row = db
+        .get(EVENTS.at((number, event.expect("a number"))))
+        .await
+        .expect("a read");
     assert!(!row.expect("a row").value.json.contains("a secret"));
     let events = house.timeline(&room).await;
-    let target = events.iter().find(|event| event.id == sent.event_id).expect("still there");
+    let target = events
+        .iter()
+        .find(|event| event.id == sent.event_id)
+        .expect("still there");
     assert_eq!(target.content(), "{}");
-    let by = events.iter().find(|event| Some(event.number) == target.redacted_because);
+    let by = events
+        .iter()
+        .find(|event| Some(event.number) == target.redacted_because);
     assert_eq!(by.expect("its redaction").id, redaction.event_id);
 }
 
@@ -59,15 +75,22 @@ async fn others_events_are_redacted_only_with_the_power_to() {
     let refused = redact(&house, &room, &bob, &hers.event_id).await;
 
     assert!(matches!(refused, Err(RoomError::Forbidden(_))));
-    redact(&house, &room, &bob, &his.event_id).await.expect("his own");
-    redact(&house, &room, &alice, &hers.event_id).await.expect("her own");
+    redact(&house, &room, &bob, &his.event_id)
+        .await
+        .expect("his own");
+    redact(&house, &room, &alice, &hers.event_id)
+        .await
+        .expect("her own");
 }
 
 #[tokio::test]
 async fn an_event_of_another_room_cannot_be_redacted() {
     let house = House::new().await;
     let alice = house.person("alice").await;
-    let [one, other] = [house.public_room(&alice).await, house.public_room(&alice).await];
+    let [one, other] = [
+        house.public_room(&alice).await,
+        house.public_room(&alice).await,
+    ];
     let sent = house.say(&one, &alice, "here").await.expect("a message");
 
     let refused = redact(&house, &other, &alice, &sent.event_id).await;
@@ -80,7 +103,10 @@ async fn a_redaction_can_be_sent_as_a_message() {
     let house = House::new().await;
     let alice = house.person("alice").await;
     let room = house.public_room(&alice).await;
-    let sent = house.say(&room, &alice, "a secret").await.expect("a message");
+    let sent = house
+        .say(&room, &alice, "a secret")
+        .await
+        .expect("a message");
     let mut redaction = message(&alice, "");
     redaction.kind = "m.room.redaction".to_owned();
     redaction.content = raw(&json!({ "redacts": sent.event_id, "reason": "oops" }));
@@ -88,6 +114,9 @@ async fn a_redaction_can_be_sent_as_a_message() {
     house.rooms.send(&room, redaction).await.expect("her own");
 
     let events = house.timeline(&room).await;
-    let target = events.iter().find(|event| event.id == sent.event_id).expect("still there");
+    let target = events
+        .iter()
+        .find(|event| event.id == sent.event_id)
+        .expect("still there");
     assert_eq!(target.content(), "{}");
 }

@@ -19,7 +19,11 @@ async fn a_transaction_id_sends_once_even_across_a_restart() {
     let first = house.rooms.send(&room, once.clone()).await.expect("sent");
     let again = house.rooms.send(&room, once.clone()).await.expect("known");
     let restarted = House::on(house.memory.clone()).await;
-    let later = restarted.rooms.send(&room, once.clone()).await.expect("known");
+    let later = restarted
+        .rooms
+        .send(&room, once.clone())
+        .await
+        .expect("known");
     once.transaction = Some(transaction("LAPTOP", "t1"));
     let elsewhere = restarted.rooms.send(&room, once).await.expect("sent");
 
@@ -37,7 +41,10 @@ async fn two_copies_of_one_transaction_at_once_make_one_event() {
 
     let sent = join_all((0..16).map(|_| house.rooms.send(&room, once.clone()))).await;
 
-    let ids: HashSet<_> = sent.into_iter().map(|sent| sent.expect("sent").event_id).collect();
+    let ids: HashSet<_> = sent
+        .into_iter()
+        .map(|sent| sent.expect("sent").event_id)
+        .collect();
     assert_eq!(ids.len(), 1);
 }
 
@@ -51,13 +58,19 @@ async fn concurrent_messages_are_all_there_and_each_follows_the_last() {
     let texts: Vec<String> = (0..200).map(|n| format!("message {n}")).collect();
     let sent = join_all(texts.iter().map(|text| house.say(&room, &alice, text))).await;
 
-    let sent: HashSet<_> = sent.into_iter().map(|sent| sent.expect("sent").event_id).collect();
+    let sent: HashSet<_> = sent
+        .into_iter()
+        .map(|sent| sent.expect("sent").event_id)
+        .collect();
     let events = house.timeline(&room).await;
     assert_eq!(sent.len(), 200);
     assert_eq!(events.len(), before + 200);
     for pair in events.windows(2) {
         assert_eq!(pair[1].depth, pair[0].depth + 1);
-        assert!(pair[1].json().contains(pair[0].id.as_str()), "each names the one before");
+        assert!(
+            pair[1].json().contains(pair[0].id.as_str()),
+            "each names the one before"
+        );
     }
 }
 
@@ -82,12 +95,24 @@ async fn a_conflict_is_done_again_and_a_dead_disk_is_told() {
     house.say(&room, &alice, "before").await.expect("sent");
 
     house.memory.faults().fail_next(3, &StoreError::Conflict);
-    house.say(&room, &alice, "contended").await.expect("sent in the end");
-    house.memory.faults().fail_next(1, &StoreError::Unavailable("disk full".to_owned()));
+    house
+        .say(&room, &alice, "contended")
+        .await
+        .expect("sent in the end");
+    house
+        .memory
+        .faults()
+        .fail_next(1, &StoreError::Unavailable("disk full".to_owned()));
     let refused = house.say(&room, &alice, "lost").await;
-    house.say(&room, &alice, "after").await.expect("the disk is back");
+    house
+        .say(&room, &alice, "after")
+        .await
+        .expect("the disk is back");
 
-    assert!(matches!(refused, Err(RoomError::Store(StoreError::Unavailable(_)))));
+    assert!(matches!(
+        refused,
+        Err(RoomError::Store(StoreError::Unavailable(_)))
+    ));
     let events = house.timeline(&room).await;
     assert!(!events.iter().any(|event| event.content().contains("lost")));
 }
@@ -109,10 +134,16 @@ async fn state_that_is_said_again_is_no_event() {
     let alice = house.person("alice").await;
     let room = house.public_room(&alice).await;
     let name = serde_json::json!({ "name": "Kitchen" });
-    let first = house.set(&room, &alice, "m.room.name", "", name.clone()).await.expect("set");
+    let first = house
+        .set(&room, &alice, "m.room.name", "", name.clone())
+        .await
+        .expect("set");
     let before = house.timeline(&room).await.len();
 
-    let again = house.set(&room, &alice, "m.room.name", "", name).await.expect("set");
+    let again = house
+        .set(&room, &alice, "m.room.name", "", name)
+        .await
+        .expect("set");
 
     assert_eq!(first, again);
     assert_eq!(house.timeline(&room).await.len(), before);

@@ -171,9 +171,7 @@ fn event_json(what: &What) -> String {
 }
 
 fn event_id(event: EventNumber) -> OwnedEventId {
-    EventId::parse(format!("$event{}:example.org", event.0))
-        .expect("an event id")
-        .to_owned()
+    EventId::parse(format!("$event{}:example.org", event.0)).expect("an event id")
 }
 
 struct Room {

@@ -16,10 +16,21 @@ pub(super) fn run(config: &Config, file: Option<&Path>) {
     println!("database.path:    {}", config.database.path.display());
     println!("memory.budget:    {} MiB", config.memory.budget.0 >> 20);
     println!("registration:     {:?}", config.registration());
-    println!("rate_limits:      {}", if config.rate_limits.enabled { "on" } else { "off" });
+    println!(
+        "rate_limits:      {}",
+        if config.rate_limits.enabled {
+            "on"
+        } else {
+            "off"
+        }
+    );
 }
 
 fn list(items: &[impl ToString]) -> String {
     let items: Vec<_> = items.iter().map(ToString::to_string).collect();
-    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(", ")
+    }
 }

@@ -51,5 +51,9 @@ fn carry_out(config: &Config, order: Order) -> Result<(), Failure> {
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> io::Result<T> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work))
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(work))
 }

@@ -8,7 +8,11 @@ use crate::{cli::UserCommand, config::Config, control::Order};
 pub(super) fn run(config: &Config, command: UserCommand) -> Result<(), Failure> {
     let password = password()?;
     let order = match command {
-        UserCommand::Create { name, admin } => Order::CreateUser { name, password, admin },
+        UserCommand::Create { name, admin } => Order::CreateUser {
+            name,
+            password,
+            admin,
+        },
         UserCommand::ResetPassword { name } => Order::ResetPassword { name, password },
     };
     carry_out(config, order)

@@ -26,12 +26,17 @@ pub(crate) fn load(file: Option<&Path>) -> Result<(Config, Option<PathBuf>), Con
         path.is_file().then_some(path)
     });
     let text = match &path {
-        Some(path) => fs::read_to_string(path)
-            .map_err(|error| ConfigError::Read { path: path.clone(), error })?,
+        Some(path) => fs::read_to_string(path).map_err(|error| ConfigError::Read {
+            path: path.clone(),
+            error,
+        })?,
         None => String::new(),
     };
     let variables = std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        Some((
+            name.into_string().ok()?,
+            value.to_string_lossy().into_owned(),
+        ))
     });
     let config = read(&text, variables).map_err(ConfigError::Mistakes)?;
     Ok((config, path))
@@ -42,15 +47,23 @@ fn read(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Vec<String>> {
     let mut settings: Table = text.parse().map_err(|error| vec![format!("{error}")])?;
-    let mut mistakes: Vec<_> = names::unknown(&settings).iter().map(|name| unknown(name)).collect();
+    let mut mistakes: Vec<_> = names::unknown(&settings)
+        .iter()
+        .map(|name| unknown(name))
+        .collect();
     mistakes.extend(variables::overlay(&mut settings, variables));
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let config: Config =
-        settings.try_into().map_err(|error: toml::de::Error| vec![error.to_string()])?;
+    let config: Config = settings
+        .try_into()
+        .map_err(|error: toml::de::Error| vec![error.to_string()])?;
     let mistakes = config.mistakes();
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(config)
+    } else {
+        Err(mistakes)
+    }
 }
 
 fn unknown(name: &str) -> String {
@@ -61,7 +74,9 @@ fn unknown(name: &str) -> String {
 }
 
 fn list(mistakes: &[String]) -> String {
-    let lines = mistakes.iter().map(|mistake| format!("  {}", mistake.trim().replace('\n', "\n  ")));
+    let lines = mistakes
+        .iter()
+        .map(|mistake| format!("  {}", mistake.trim().replace('\n', "\n  ")));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -77,13 +92,18 @@ mod tests {
     }
 
     fn mistakes(text: &str, variables: &[(&str, &str)]) -> String {
-        from(text, variables).expect_err("it is not valid").join("\n")
+        from(text, variables)
+            .expect_err("it is not valid")
+            .join("\n")
     }
 
     #[test]
     fn the_documented_file_changes_nothing() {
         let documented = from(DOCUMENTED, &[]).expect("it is valid");
-        assert_eq!(format!("{documented:?}"), format!("{:?}", Config::default()));
+        assert_eq!(
+            format!("{documented:?}"),
+            format!("{:?}", Config::default())
+        );
     }
 
     #[test]
@@ -91,22 +111,30 @@ mod tests {
         // These have no fixed default: what is documented is an example.
         let examples = ["public_base_url", "mode", "token", "shared_secret"];
         let is_example = |line: &&str| {
-            !examples.iter().any(|name| line.starts_with(&format!("{name} =")))
+            !examples
+                .iter()
+                .any(|name| line.starts_with(&format!("{name} =")))
         };
         let text = names::uncommented(DOCUMENTED);
         let text: Vec<_> = text.lines().filter(is_example).collect();
         let documented = from(&text.join("\n"), &[]).expect("it is valid");
-        assert_eq!(format!("{documented:?}"), format!("{:?}", Config::default()));
+        assert_eq!(
+            format!("{documented:?}"),
+            format!("{:?}", Config::default())
+        );
     }
 
     #[test]
     fn every_setting_is_documented() {
         // Debug writes every field of the structs as `name: `.
         let debug = format!("{:#?}", Config::default());
-        let fields = debug.lines().filter_map(|line| line.trim().split_once(": "));
+        let fields = debug
+            .lines()
+            .filter_map(|line| line.trim().split_once(": "));
         for (field, _) in fields.filter(|(_, value)| *value != "Network {") {
             let is_there = DOCUMENTED.lines().any(|line| {
-                line.strip_prefix('#').is_some_and(|line| line.starts_with(&format!("{field} =")))
+                line.strip_prefix('#')
+                    .is_some_and(|line| line.starts_with(&format!("{field} =")))
                     || line.starts_with(&format!("[{field}]"))
                     || line.ends_with(&format!(".{field}]"))
             });
@@ -161,7 +189,10 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let config = from("[registration]\ntoken = \"hush\"\nshared_secret = \"hush\"", &[]);
+        let config = from(
+            "[registration]\ntoken = \"hush\"\nshared_secret = \"hush\"",
+            &[],
+        );
         assert!(!format!("{:?}", config.expect("it is valid")).contains("hush"));
     }
 }

@@ -14,7 +14,7 @@ use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;
 
-pub(crate) use self::{load::load, load::ConfigError};
+pub(crate) use self::load::load;
 use self::{
     secret::Secret,
     units::{Bytes, Seconds},
@@ -117,13 +117,17 @@ impl Default for Config {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { path: PathBuf::from("./data") }
+        Self {
+            path: PathBuf::from("./data"),
+        }
     }
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { budget: Bytes(128 << 20) }
+        Self {
+            budget: Bytes(128 << 20),
+        }
     }
 }
 
@@ -139,13 +143,18 @@ impl Default for Http {
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { longest_wait: Seconds(300) }
+        Self {
+            longest_wait: Seconds(300),
+        }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -163,9 +172,15 @@ impl Config {
     }
 
     pub(crate) fn registration(&self) -> Registration {
-        let by_default =
-            if self.is_local() { RegistrationMode::Open } else { RegistrationMode::Closed };
-        match (self.registration.mode.unwrap_or(by_default), &self.registration.token) {
+        let by_default = if self.is_local() {
+            RegistrationMode::Open
+        } else {
+            RegistrationMode::Closed
+        };
+        match (
+            self.registration.mode.unwrap_or(by_default),
+            &self.registration.token,
+        ) {
             (RegistrationMode::Open, _) => Registration::Open,
             (RegistrationMode::Token, Some(token)) => {
                 Registration::Token(token.reveal().to_owned())
@@ -175,7 +190,10 @@ impl Config {
     }
 
     pub(crate) fn registration_secret(&self) -> Option<String> {
-        self.registration.shared_secret.as_ref().map(|secret| secret.reveal().to_owned())
+        self.registration
+            .shared_secret
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned())
     }
 
     /// Nobody but this machine's users can reach it, under a name that means nothing elsewhere.
@@ -202,14 +220,23 @@ impl Config {
             "`default_room_version` must be one of 6 to 12",
         );
         check(
-            self.public_base_url.as_ref().is_none_or(|url| {
-                url.starts_with("http://") || url.starts_with("https://")
-            }),
+            self.public_base_url
+                .as_ref()
+                .is_none_or(|url| url.starts_with("http://") || url.starts_with("https://")),
             "`public_base_url` must begin with http:// or https://",
         );
-        check(self.memory.budget.0 >= LEAST_BUDGET, "`memory.budget` must be 32 MiB at least");
-        check(self.http.max_connections > 0, "`http.max_connections` must not be 0");
-        check(!self.http.idle_timeout.0.eq(&0), "`http.idle_timeout` must not be 0");
+        check(
+            self.memory.budget.0 >= LEAST_BUDGET,
+            "`memory.budget` must be 32 MiB at least",
+        );
+        check(
+            self.http.max_connections > 0,
+            "`http.max_connections` must not be 0",
+        );
+        check(
+            !self.http.idle_timeout.0.eq(&0),
+            "`http.idle_timeout` must not be 0",
+        );
         check(
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
             "`log.level` must be error, warn, info, debug or trace, or such as \"info,requests=warn\"",

@@ -87,7 +87,10 @@ mod tests {
     #[test]
     fn the_nearest_name_is_found() {
         assert_eq!(nearest("server_nam").as_deref(), Some("server_name"));
-        assert_eq!(nearest("registration.shared_secrets").as_deref(), Some("registration.shared_secret"));
+        assert_eq!(
+            nearest("registration.shared_secrets").as_deref(),
+            Some("registration.shared_secret")
+        );
         assert_eq!(nearest("path").as_deref(), Some("database.path"));
         assert_eq!(nearest("xyzzy"), None);
     }

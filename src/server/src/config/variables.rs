@@ -19,11 +19,16 @@ pub(super) fn overlay(
         .collect();
     let mut mistakes = Vec::new();
     for (variable_name, text) in variables {
-        let Some(rest) = variable_name.strip_prefix(PREFIX) else { continue };
+        let Some(rest) = variable_name.strip_prefix(PREFIX) else {
+            continue;
+        };
         match known.get(&variable_name) {
             Some((name, documented)) => match read(&text, documented) {
                 Some(value) => put(settings, name, value),
-                None => mistakes.push(format!("{variable_name}: `{text}` is not a {}", kind(documented))),
+                None => mistakes.push(format!(
+                    "{variable_name}: `{text}` is not a {}",
+                    kind(documented)
+                )),
             },
             None => mistakes.push(unknown(&variable_name, rest)),
         }
@@ -35,7 +40,10 @@ fn unknown(variable_name: &str, rest: &str) -> String {
     let name = rest.to_ascii_lowercase().replace("__", ".");
     match names::nearest(&name) {
         Some(near) => {
-            format!("unknown variable {variable_name}: did you mean {}?", variable(&near))
+            format!(
+                "unknown variable {variable_name}: did you mean {}?",
+                variable(&near)
+            )
         }
         None => format!("unknown variable {variable_name}"),
     }
@@ -52,7 +60,10 @@ fn read(text: &str, documented: &Value) -> Option<Value> {
         Value::Integer(_) => Value::Integer(text.parse().ok()?),
         Value::Float(_) => Value::Float(text.parse().ok()?),
         Value::Array(_) => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
         _ => Value::String(text.to_owned()),

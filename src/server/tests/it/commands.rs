@@ -24,21 +24,33 @@ fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
         .spawn()
         .expect("the binary starts");
     // A command that reads no input may have ended already.
-    let _ = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
+    let _ = child
+        .stdin
+        .take()
+        .expect("stdin is piped")
+        .write_all(input.as_bytes());
     child.wait_with_output().expect("the binary ends")
 }
 
 #[track_caller]
 fn succeeds(folder: &Path, arguments: &[&str], input: &str) -> String {
     let output = run(folder, arguments, input);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[track_caller]
 fn fails(folder: &Path, arguments: &[&str], input: &str) -> String {
     let output = run(folder, arguments, input);
-    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        !output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -50,8 +62,16 @@ fn accounts_are_made_and_repaired_without_a_server() {
     assert!(made.contains("@alice:localhost"), "{made}");
     let twice = fails(folder.path(), &["user", "create", "alice"], "secret\n");
     assert!(twice.contains("already"), "{twice}");
-    succeeds(folder.path(), &["user", "reset-password", "alice"], "another\n");
-    let nobody = fails(folder.path(), &["user", "reset-password", "bob"], "another\n");
+    succeeds(
+        folder.path(),
+        &["user", "reset-password", "alice"],
+        "another\n",
+    );
+    let nobody = fails(
+        folder.path(),
+        &["user", "reset-password", "bob"],
+        "another\n",
+    );
     assert!(nobody.contains("no user bob"), "{nobody}");
     let empty = fails(folder.path(), &["user", "create", "bob"], "\n");
     assert!(empty.contains("empty"), "{empty}");
@@ -78,13 +98,23 @@ fn a_backup_is_restored_to_an_empty_place_only() {
 #[test]
 fn mistakes_in_the_configuration_are_named() {
     let folder = TempDir::new().expect("a temporary folder");
-    std::fs::write(folder.path().join("conduit.toml"), "[database]\npaht = \"x\"\n")
-        .expect("the folder is writable");
+    std::fs::write(
+        folder.path().join("conduit.toml"),
+        "[database]\npaht = \"x\"\n",
+    )
+    .expect("the folder is writable");
 
     let mistakes = fails(folder.path(), &["check-config"], "");
-    assert!(mistakes.contains("`database.paht`: did you mean `database.path`?"), "{mistakes}");
+    assert!(
+        mistakes.contains("`database.paht`: did you mean `database.path`?"),
+        "{mistakes}"
+    );
 
-    let elsewhere = fails(folder.path(), &["check-config", "--config", "missing.toml"], "");
+    let elsewhere = fails(
+        folder.path(),
+        &["check-config", "--config", "missing.toml"],
+        "",
+    );
     assert!(elsewhere.contains("missing.toml"), "{elsewhere}");
 }
 

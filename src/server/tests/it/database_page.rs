@@ -16,7 +16,10 @@ fn the_page_describes_every_table_as_it_is() {
         assert_eq!(found, Some(types.as_str()), "`{name}` in docs/database.md");
     }
     for name in described.keys() {
-        assert!(declared.contains_key(name), "docs/database.md describes `{name}`, which is none");
+        assert!(
+            declared.contains_key(name),
+            "docs/database.md describes `{name}`, which is none"
+        );
     }
 }
 
@@ -34,7 +37,10 @@ fn all_tables() -> Vec<TableInfo> {
 
 /// A table's name, and its types as the page writes them.
 fn row(table: &TableInfo) -> (String, String) {
-    (table.name.to_owned(), format!("`{}` → `{}`", short(table.key), short(table.value)))
+    (
+        table.name.to_owned(),
+        format!("`{}` → `{}`", short(table.key), short(table.value)),
+    )
 }
 
 /// A type's name without the modules that it is in.
@@ -53,7 +59,10 @@ fn described(page: &str) -> BTreeMap<String, String> {
     let mut tables = BTreeMap::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        let Some(name) = line.strip_prefix("### `").and_then(|rest| rest.strip_suffix('`')) else {
+        let Some(name) = line
+            .strip_prefix("### `")
+            .and_then(|rest| rest.strip_suffix('`'))
+        else {
             continue;
         };
         let types = lines.find(|line| !line.is_empty()).unwrap_or_default();

@@ -34,7 +34,9 @@ fn no_crate_uses_one_above_it() {
     for (name, dependencies) in workspace() {
         let floor = floors.get(name.as_str());
         if floor.is_none() && !OUTSIDE.contains(&name.as_str()) {
-            wrong.push(format!("{name} has no place in the house: give it one here and in docs/ARCHITECTURE.md"));
+            wrong.push(format!(
+                "{name} has no place in the house: give it one here and in docs/ARCHITECTURE.md"
+            ));
         }
         for used in dependencies {
             match (floor, floors.get(used.as_str())) {
@@ -60,13 +62,18 @@ fn workspace() -> Vec<(String, Vec<String>)> {
         .expect("cargo runs");
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
     let packages = metadata["packages"].as_array().expect("there are packages");
-    packages.iter().map(|package| (text(&package["name"]), own_dependencies(package))).collect()
+    packages
+        .iter()
+        .map(|package| (text(&package["name"]), own_dependencies(package)))
+        .collect()
 }
 
 fn own_dependencies(package: &Value) -> Vec<String> {
     let dependencies = package["dependencies"].as_array().expect("there is a list");
     // Crates of the workspace are the ones that have a path.
-    let own = dependencies.iter().filter(|dependency| dependency["path"].is_string());
+    let own = dependencies
+        .iter()
+        .filter(|dependency| dependency["path"].is_string());
     own.map(|dependency| text(&dependency["name"])).collect()
 }
 

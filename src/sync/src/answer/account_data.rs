@@ -25,13 +25,21 @@ impl AccountData {
     ) -> Result<Self, SyncError> {
         let user = request.user;
         let Some(since) = since else {
-            return Ok(Self(parts.users.account_data_all(db, user, &request.user_id).await?));
+            return Ok(Self(
+                parts
+                    .users
+                    .account_data_all(db, user, &request.user_id)
+                    .await?,
+            ));
         };
         match parts.notifier.user_changed(user, since.stamp) {
             Changed::No => Ok(Self(Vec::new())),
-            Changed::Yes | Changed::Unknown => {
-                Ok(Self(parts.users.account_data_since(db, user, since.stamp).await?))
-            }
+            Changed::Yes | Changed::Unknown => Ok(Self(
+                parts
+                    .users
+                    .account_data_since(db, user, since.stamp)
+                    .await?,
+            )),
         }
     }
 
@@ -48,9 +56,10 @@ impl AccountData {
     }
 
     fn write(&self, json: &mut Json, room: Option<RoomNumber>, selection: &Selection) {
-        let wanted = self.0.iter().filter(|item| {
-            item.room == room && selection.allows_type(&item.kind)
-        });
+        let wanted = self
+            .0
+            .iter()
+            .filter(|item| item.room == room && selection.allows_type(&item.kind));
         let mut wanted = wanted.take(selection.limit()).peekable();
         if wanted.peek().is_none() {
             return;

@@ -9,7 +9,7 @@ use super::{Candidate, Context};
 use crate::{
     filter::Selection,
     json::Json,
-    recent::{Recent, ReceiptEntry},
+    recent::{ReceiptEntry, Recent},
     request::SyncError,
 };
 
@@ -24,7 +24,11 @@ impl Receipts {
         recent: &Recent,
         is_whole: bool,
     ) -> Result<Self, SyncError> {
-        let since = if is_whole { None } else { context.since_stamp() };
+        let since = if is_whole {
+            None
+        } else {
+            context.since_stamp()
+        };
         let since = since.unwrap_or_default();
         let may_know = |entry: &&ReceiptEntry| {
             entry.1.kind != READ_PRIVATE || entry.1.user == context.request.user
@@ -33,7 +37,9 @@ impl Receipts {
             return Ok(Self(receipts.iter().filter(may_know).cloned().collect()));
         }
         let rooms = &context.parts.rooms;
-        let mut read = rooms.receipts_since(context.db, candidate.room.number, since).await?;
+        let mut read = rooms
+            .receipts_since(context.db, candidate.room.number, since)
+            .await?;
         read.retain(|entry| may_know(&entry));
         Ok(Self(read))
     }
@@ -85,7 +91,9 @@ pub(super) async fn write(
 fn write_typing(context: &Context<'_>, json: &mut Json, room: database::RoomNumber) {
     let typing = context.parts.rooms.typing();
     let users = typing.users(room);
-    let may_think = context.since.is_some_and(|token| token.boot == typing.boot_id());
+    let may_think = context
+        .since
+        .is_some_and(|token| token.boot == typing.boot_id());
     if users.is_empty() && !may_think {
         return;
     }
@@ -155,7 +163,9 @@ async fn write_receipt(
     selection: &Selection,
 ) -> Result<(), SyncError> {
     let user = context.parts.users.user_id(context.db, key.user).await?;
-    let Some(user) = user.filter(|user| selection.allows_sender(user)) else { return Ok(()) };
+    let Some(user) = user.filter(|user| selection.allows_sender(user)) else {
+        return Ok(());
+    };
     json.key(user.as_str());
     json.open_object();
     json.key("ts");

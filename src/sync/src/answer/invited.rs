@@ -15,7 +15,10 @@ pub(super) async fn write(
         return Ok(());
     }
     let parts = context.parts;
-    let state = parts.rooms.stripped_state(context.db, room.number, context.request.user).await?;
+    let state = parts
+        .rooms
+        .stripped_state(context.db, room.number, context.request.user)
+        .await?;
     json.key(room.id.as_str());
     json.open_object();
     json.key(state_key);

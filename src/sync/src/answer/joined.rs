@@ -23,16 +23,26 @@ pub(super) async fn write(
     let parts = context.parts;
     let is_new = context.is_new(room);
     let is_whole = is_new || context.request.full_state;
-    let recent =
-        parts.recent.get(&parts.rooms, &parts.notifier, context.db, room.number).await?;
-    let member = Member { membership: room.row.membership, event: room.row.event };
+    let recent = parts
+        .recent
+        .get(&parts.rooms, &parts.notifier, context.db, room.number)
+        .await?;
+    let member = Member {
+        membership: room.row.membership,
+        event: room.row.event,
+    };
     let mut viewer = Viewer::of_member(room.number, context.request.user, Some(member));
     let timeline = timeline(context, candidate, &recent, &mut viewer).await?;
-    let end = End { root: recent.state, leave: None };
+    let end = End {
+        root: recent.state,
+        leave: None,
+    };
     let since = match context.since_stamp() {
-        Some(since) if !is_whole && candidate.has_news => {
-            Some(recent.state_at(&parts.rooms, context.db, room.number, since).await?)
-        }
+        Some(since) if !is_whole && candidate.has_news => Some(
+            recent
+                .state_at(&parts.rooms, context.db, room.number, since)
+                .await?,
+        ),
         Some(_) if !is_whole => Some(end.root),
         Some(_) | None => None,
     };
@@ -42,7 +52,9 @@ pub(super) async fn write(
     } else {
         Vec::new()
     };
-    state.choose_members(context, room, &timeline, &heroes).await?;
+    state
+        .choose_members(context, room, &timeline, &heroes)
+        .await?;
     let receipts = Receipts::read(context, candidate, &recent, is_new).await?;
 
     let mark = json.mark();
@@ -58,7 +70,9 @@ pub(super) async fn write(
     ephemeral::write(context, json, candidate, &receipts, is_new).await?;
     let account_data = &context.request.filter.room_account_data;
     if account_data.allows_room(&room.id) {
-        context.account_data.write_of_room(json, room.number, account_data);
+        context
+            .account_data
+            .write_of_room(json, room.number, account_data);
     }
     has_content |= !json.is_at(before) || receipts.are_of(context.request.user);
     if !has_content {
@@ -85,7 +99,10 @@ async fn timeline(
         Some(since) if !is_new => since,
         Some(_) | None => Stamp::default(),
     };
-    let window = Window { after, through: Position::last_of(now) };
+    let window = Window {
+        after,
+        through: Position::last_of(now),
+    };
     let mut timeline = Timeline::read(context, room, recent, viewer, window).await?;
     if is_new && context.since.is_some() {
         timeline.limited = true;
@@ -99,7 +116,11 @@ async fn write_counts(
     room: &OwnRoom,
     recent: &Recent,
 ) -> Result<(), SyncError> {
-    let place = Place { room: room.number, room_id: &room.id, joined_at: room.since };
+    let place = Place {
+        room: room.number,
+        room_id: &room.id,
+        joined_at: room.since,
+    };
     let known = push::Recent {
         after: recent.after,
         entries: &recent.entries,
@@ -108,9 +129,17 @@ async fn write_counts(
         member_count: recent.joined,
     };
     let reader = context.reader().await?;
-    let unread = context.parts.push.unread(context.db, reader, &place, &known).await?;
+    let unread = context
+        .parts
+        .push
+        .unread(context.db, reader, &place, &known)
+        .await?;
     let by_thread = context.request.filter.thread_counts;
-    let counts = if by_thread { unread.main } else { unread.total() };
+    let counts = if by_thread {
+        unread.main
+    } else {
+        unread.total()
+    };
     json.key("unread_notifications");
     write_pair(json, counts);
     if by_thread && !unread.threads.is_empty() {

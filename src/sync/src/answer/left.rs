@@ -41,14 +41,22 @@ pub(super) async fn write(
     }
     let parts = context.parts;
     let leave = leave_event(context, room).await?;
-    let member = Member { membership: room.row.membership, event: leave.number };
+    let member = Member {
+        membership: room.row.membership,
+        event: leave.number,
+    };
     let mut viewer = Viewer::of_member(room.number, context.request.user, Some(member));
-    let end = End { root: leave.state_before, leave: Some(leave.clone()) };
+    let end = End {
+        root: leave.state_before,
+        leave: Some(leave.clone()),
+    };
     let (timeline, state) = match stay(context, room, &leave).await? {
         Stay::None => (Timeline::of_one(leave, context.db.stamp()), None),
         stay => {
-            let recent =
-                parts.recent.get(&parts.rooms, &parts.notifier, context.db, room.number).await?;
+            let recent = parts
+                .recent
+                .get(&parts.rooms, &parts.notifier, context.db, room.number)
+                .await?;
             let (after, since) = match stay {
                 Stay::Known(since) => {
                     let state_at = recent.state_at(&parts.rooms, context.db, room.number, since);
@@ -56,9 +64,11 @@ pub(super) async fn write(
                 }
                 Stay::New | Stay::None => (Stamp::default(), None),
             };
-            let window = Window { after, through: leave.position };
-            let mut timeline =
-                Timeline::read(context, room, &recent, &mut viewer, window).await?;
+            let window = Window {
+                after,
+                through: leave.position,
+            };
+            let mut timeline = Timeline::read(context, room, &recent, &mut viewer, window).await?;
             if since.is_none() && context.since.is_some() {
                 timeline.limited = true;
             }
@@ -75,7 +85,9 @@ pub(super) async fn write(
     timeline.write(context, json, &mut viewer).await?;
     let account_data = &context.request.filter.room_account_data;
     if account_data.allows_room(&room.id) {
-        context.account_data.write_of_room(json, room.number, account_data);
+        context
+            .account_data
+            .write_of_room(json, room.number, account_data);
     }
     json.close_object();
     Ok(())
@@ -84,19 +96,19 @@ pub(super) async fn write(
 /// The event that ended it. The list of rooms may hold a later one that says the same again.
 async fn leave_event(context: &Context<'_>, room: &OwnRoom) -> Result<Arc<Event>, SyncError> {
     let rooms = &context.parts.rooms;
-    Ok(rooms.named_event(context.db, room.number, room.row.event).await?)
+    Ok(rooms
+        .named_event(context.db, room.number, room.row.event)
+        .await?)
 }
 
-async fn stay(
-    context: &Context<'_>,
-    room: &OwnRoom,
-    leave: &Event,
-) -> Result<Stay, SyncError> {
+async fn stay(context: &Context<'_>, room: &OwnRoom, leave: &Event) -> Result<Stay, SyncError> {
     let user = context.request.user;
     let history = MEMBER_HISTORY.under((room.number, user));
     let earlier = history.before((room.number, user, room.since)).reversed();
     let before = context.db.first(earlier).await?;
-    let Some(((_, _, since), Membership::Join)) = before else { return Ok(Stay::None) };
+    let Some(((_, _, since), Membership::Join)) = before else {
+        return Ok(Stay::None);
+    };
     debug_assert!(since < leave.position, "a stay begins before it ends");
     Ok(match context.since {
         Some(token) if since.0 <= token.stamp => Stay::Known(token.stamp),

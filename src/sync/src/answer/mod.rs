@@ -78,12 +78,16 @@ impl Context<'_> {
     }
 
     async fn reader(&self) -> Result<&push::Reader, SyncError> {
-        let Self { parts, request, db, .. } = self;
-        let is_unchanged =
-            |stamp| parts.notifier.user_changed(request.user, stamp) == Changed::No;
+        let Self {
+            parts, request, db, ..
+        } = self;
+        let is_unchanged = |stamp| parts.notifier.user_changed(request.user, stamp) == Changed::No;
         let make = async || {
             let (user_id, ignored) = (request.user_id.clone(), self.ignored.clone());
-            parts.push.reader(db, request.user, user_id, ignored, is_unchanged).await
+            parts
+                .push
+                .reader(db, request.user, user_id, ignored, is_unchanged)
+                .await
         };
         Ok(self.reader.get_or_try_init(make).await?)
     }
@@ -110,9 +114,17 @@ pub(crate) async fn build(
     let typing = parts.rooms.typing();
     let (boot, counter) = (typing.boot_id(), typing.counter());
     let db = parts.notifier.snapshot().await?;
-    let own = parts.own_rooms.get(&parts.rooms, &parts.notifier, &db, request.user).await?;
+    let own = parts
+        .own_rooms
+        .get(&parts.rooms, &parts.notifier, &db, request.user)
+        .await?;
     let device = DeviceNews::read(parts, request, &db, &own, since).await?;
-    let next = SyncToken { stamp: db.stamp(), boot, counter, to_device: device.told_until() };
+    let next = SyncToken {
+        stamp: db.stamp(),
+        boot,
+        counter,
+        to_device: device.told_until(),
+    };
     let context = Context {
         parts,
         request,
@@ -129,15 +141,26 @@ pub(crate) async fn build(
     json.key("next_batch");
     json.text(&next.to_string());
     let start = json.mark();
-    context.account_data.write_global(&mut json, &request.filter.account_data);
+    context
+        .account_data
+        .write_global(&mut json, &request.filter.account_data);
     write_rooms(&context, &mut json, &candidates).await?;
     device.write(&mut json);
     let has_other_keys = told.is_some_and(|told| device.has_other_keys(told));
     let is_empty = json.is_at(start) && !has_other_keys;
     device.write_keys(&mut json);
     json.close_object();
-    let seen = Wake { stamp: next.stamp, typing: counter };
-    Ok(Answer { json: json.into_bytes(), is_empty, next, seen, device: device.state })
+    let seen = Wake {
+        stamp: next.stamp,
+        typing: counter,
+    };
+    Ok(Answer {
+        json: json.into_bytes(),
+        is_empty,
+        next,
+        seen,
+        device: device.state,
+    })
 }
 
 /// The rooms that may have something to tell. Of quiet rooms nothing is read.
@@ -146,7 +169,13 @@ async fn candidates<'a>(
     rooms: &'a [OwnRoom],
 ) -> Result<Vec<Candidate<'a>>, SyncError> {
     let Some(since) = context.since else {
-        return Ok(rooms.iter().map(|room| Candidate { room, has_news: true }).collect());
+        return Ok(rooms
+            .iter()
+            .map(|room| Candidate {
+                room,
+                has_news: true,
+            })
+            .collect());
     };
     let notifier = &context.parts.notifier;
     let changed = notifier.rooms_changed(since.stamp, rooms.iter().map(|room| room.number));
@@ -177,8 +206,14 @@ async fn changed_on_disk(
     room: &OwnRoom,
     since: Stamp,
 ) -> Result<bool, SyncError> {
-    let event = context.db.first(ROOM_LOG.under(room.number).reversed()).await?;
-    let receipt = context.db.first(RECEIPT_LOG.under(room.number).reversed()).await?;
+    let event = context
+        .db
+        .first(ROOM_LOG.under(room.number).reversed())
+        .await?;
+    let receipt = context
+        .db
+        .first(RECEIPT_LOG.under(room.number).reversed())
+        .await?;
     let event = event.map(|((_, Position(stamp, _)), _)| stamp);
     let receipt = receipt.map(|((_, Position(stamp, _)), _)| stamp);
     let last = event.max(receipt).unwrap_or_default();

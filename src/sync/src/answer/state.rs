@@ -15,7 +15,10 @@ use rooms::{
     state_map::{EventNumber, StateKeyNumber, StateRoot},
 };
 
-use super::{Context, timeline::{Timeline, write_as_sent}};
+use super::{
+    Context,
+    timeline::{Timeline, write_as_sent},
+};
 use crate::{
     filter::{Format, LazyMembers},
     json::Json,
@@ -72,9 +75,15 @@ impl StateChanges {
         if let Some(leave) = &end.leave
             && (wants_after || !told.contains(&leave.number))
         {
-            changes.events.insert(member_key(context.request.user), leave.number);
+            changes
+                .events
+                .insert(member_key(context.request.user), leave.number);
         }
-        if timeline.events.iter().any(|event| event.membership.is_some()) {
+        if timeline
+            .events
+            .iter()
+            .any(|event| event.membership.is_some())
+        {
             changes.changed_members = true;
         }
         Ok(changes)
@@ -90,7 +99,9 @@ impl StateChanges {
         let entries = match context.request.filter.lazy_members {
             LazyMembers::No => states.list(context.db, room.number, state).await?,
             LazyMembers::Yes => {
-                states.list_class(context.db, room.number, state, StateKeyNumber::OTHER).await?
+                states
+                    .list_class(context.db, room.number, state, StateKeyNumber::OTHER)
+                    .await?
             }
         };
         self.events.extend(entries);
@@ -128,7 +139,10 @@ impl StateChanges {
     ) -> Result<(), SyncError> {
         if start != end.root {
             let states = context.parts.rooms.states();
-            for change in states.diff(context.db, room.number, start, end.root).await? {
+            for change in states
+                .diff(context.db, room.number, start, end.root)
+                .await?
+            {
                 self.changed_members |= member_of(change.key).is_some();
                 if let Some(after) = change.after.filter(|after| !told.contains(after)) {
                     self.events.insert(change.key, after);
@@ -162,7 +176,9 @@ impl StateChanges {
             .filter(|key| !self.events.contains_key(key))
             .collect();
         let states = context.parts.rooms.states();
-        let members = states.get_many(context.db, room.number, self.root, &keys).await?;
+        let members = states
+            .get_many(context.db, room.number, self.root, &keys)
+            .await?;
         let told = match context.request.state_after {
             StateAfter::No => timeline.told(),
             StateAfter::Stable | StateAfter::Unstable | StateAfter::Both => HashSet::new(),
@@ -186,7 +202,11 @@ impl StateChanges {
         let mut events = Vec::new();
         if filter.state.allows_room(&room.id) {
             let numbers: Vec<EventNumber> = self.events.values().copied().collect();
-            events = context.parts.rooms.named_events(context.db, room.number, &numbers).await?;
+            events = context
+                .parts
+                .rooms
+                .named_events(context.db, room.number, &numbers)
+                .await?;
             events.retain(|event| filter.state.matches(event));
             events.sort_unstable_by_key(|event| event.position);
         }
@@ -205,7 +225,11 @@ impl StateChanges {
             let out = json.elements();
             match filter.format {
                 Format::Client => {
-                    context.parts.rooms.write_state(out, context.db, &events, None).await?;
+                    context
+                        .parts
+                        .rooms
+                        .write_state(out, context.db, &events, None)
+                        .await?;
                 }
                 Format::Federation => write_as_sent(out, &events),
             }

@@ -15,7 +15,9 @@ pub(super) async fn heroes(
 ) -> Result<Vec<UserNumber>, SyncError> {
     let rooms = &context.parts.rooms;
     for (kind, member) in [("m.room.name", "name"), ("m.room.canonical_alias", "alias")] {
-        let event = rooms.state_event(context.db, room.number, state, kind, "").await?;
+        let event = rooms
+            .state_event(context.db, room.number, state, kind, "")
+            .await?;
         let is_set = event.is_some_and(|event| {
             scan::string_member(event.content(), member).is_some_and(|text| !text.is_empty())
         });
@@ -23,7 +25,9 @@ pub(super) async fn heroes(
             return Ok(Vec::new());
         }
     }
-    Ok(rooms.heroes(context.db, room.number, context.request.user).await?)
+    Ok(rooms
+        .heroes(context.db, room.number, context.request.user)
+        .await?)
 }
 
 pub(super) async fn write(

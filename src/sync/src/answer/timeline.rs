@@ -9,13 +9,7 @@ use database::{Position, Read, RoomNumber, Stamp};
 use rooms::{Event, PaginationToken, Viewer, state_map::EventNumber, tables::ROOM_LOG};
 
 use super::Context;
-use crate::{
-    filter::Format,
-    json::Json,
-    own_rooms::OwnRoom,
-    recent::Recent,
-    request::SyncError,
-};
+use crate::{filter::Format, json::Json, own_rooms::OwnRoom, recent::Recent, request::SyncError};
 
 /// The part of a room's log of which the newest events are told.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +51,15 @@ impl<'a> Backwards<'a> {
         recent: &'a Recent,
         Window { after, through }: Window,
     ) -> Self {
-        Self { context, room, recent, after, before: None, through, ended: false }
+        Self {
+            context,
+            room,
+            recent,
+            after,
+            before: None,
+            through,
+            ended: false,
+        }
     }
 
     /// The next entries, newest first; none at the end.
@@ -84,19 +86,25 @@ impl<'a> Backwards<'a> {
         };
         let page = self.context.db.page(rows.reversed(), limit).await?;
         self.ended = page.len() < limit;
-        let page: Vec<_> = page.into_iter().map(|((_, at), event)| (at, event)).collect();
+        let page: Vec<_> = page
+            .into_iter()
+            .map(|((_, at), event)| (at, event))
+            .collect();
         self.before = page.last().map_or(self.before, |(at, _)| Some(*at));
         Ok(page)
     }
 
     fn held(&self, limit: usize) -> Vec<(Position, EventNumber)> {
         let entries = &self.recent.entries;
-        let is_left = |at: Position| {
-            at <= self.through && self.before.is_none_or(|before| at < before)
-        };
+        let is_left =
+            |at: Position| at <= self.through && self.before.is_none_or(|before| at < before);
         let end = entries.partition_point(|(at, _)| is_left(*at));
         let newest_first = entries[..end].iter().rev();
-        newest_first.take_while(|(at, _)| at.0 > self.after).take(limit).copied().collect()
+        newest_first
+            .take_while(|(at, _)| at.0 > self.after)
+            .take(limit)
+            .copied()
+            .collect()
     }
 }
 
@@ -135,8 +143,12 @@ impl Timeline {
         let mut looked_at = 0;
         let mut withheld = Withheld::default();
         loop {
-            let page = walk.next((limit + 1 - self.events.len()).clamp(1, PAGE)).await?;
-            let Some((oldest, _)) = page.last() else { return Ok(()) };
+            let page = walk
+                .next((limit + 1 - self.events.len()).clamp(1, PAGE))
+                .await?;
+            let Some((oldest, _)) = page.last() else {
+                return Ok(());
+            };
             let oldest = *oldest;
             looked_at += page.len();
             let numbers: Vec<EventNumber> = page.into_iter().map(|(_, event)| event).collect();
@@ -165,7 +177,11 @@ impl Timeline {
     /// One event, which is told whatever the filter's limit.
     pub(super) fn of_one(event: Arc<Event>, stamp: Stamp) -> Self {
         let previous = PaginationToken::before(event.position, stamp);
-        Self { events: vec![event], limited: true, previous }
+        Self {
+            events: vec![event],
+            limited: true,
+            previous,
+        }
     }
 
     /// The numbers of its events.
@@ -189,7 +205,9 @@ impl Timeline {
             Format::Client => {
                 let rooms = &context.parts.rooms;
                 let device = Some(&*context.request.device);
-                rooms.write_events(out, context.db, viewer, device, &self.events, None).await?;
+                rooms
+                    .write_events(out, context.db, viewer, device, &self.events, None)
+                    .await?;
             }
             Format::Federation => write_as_sent(out, &self.events),
         }
@@ -226,8 +244,13 @@ impl Withheld {
 
     /// Whether the newest event of the same state key is told.
     fn newest(&mut self, event: &Event, is_told: IsTold) -> IsTold {
-        let Some(state_key) = event.state_key.clone() else { return is_told };
-        *self.0.entry((event.kind.clone(), state_key)).or_insert(is_told)
+        let Some(state_key) = event.state_key.clone() else {
+            return is_told;
+        };
+        *self
+            .0
+            .entry((event.kind.clone(), state_key))
+            .or_insert(is_told)
     }
 }
 

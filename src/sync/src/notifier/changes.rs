@@ -32,12 +32,22 @@ struct State<K> {
 impl<K: Copy + Eq + Hash> Changes<K> {
     /// Nothing is known of what lies below `floor`.
     pub(crate) fn new(floor: Stamp, bound: usize) -> Self {
-        Self { state: RwLock::new(State { at: HashMap::new(), floor, newest: floor }), bound }
+        Self {
+            state: RwLock::new(State {
+                at: HashMap::new(),
+                floor,
+                newest: floor,
+            }),
+            bound,
+        }
     }
 
     /// `key` changed at `stamp`, or, as the disk says, last changed then.
     pub(crate) fn note(&self, key: K, stamp: Stamp) {
-        let mut state = self.state.write().expect("nothing panics while it holds this lock");
+        let mut state = self
+            .state
+            .write()
+            .expect("nothing panics while it holds this lock");
         let at = state.at.entry(key).or_insert(stamp);
         *at = (*at).max(stamp);
         state.newest = state.newest.max(stamp);
@@ -52,12 +62,19 @@ impl<K: Copy + Eq + Hash> Changes<K> {
 
     /// Whether anything may have changed after a stamp.
     pub(crate) fn any_changed_after(&self, since: Stamp) -> bool {
-        self.state.read().expect("nothing panics while it holds this lock").newest > since
+        self.state
+            .read()
+            .expect("nothing panics while it holds this lock")
+            .newest
+            > since
     }
 
     /// Asks for many keys at the cost of one lock.
     pub(crate) fn read<T>(&self, ask: impl FnOnce(&dyn Fn(K, Stamp) -> Changed) -> T) -> T {
-        let state = self.state.read().expect("nothing panics while it holds this lock");
+        let state = self
+            .state
+            .read()
+            .expect("nothing panics while it holds this lock");
         ask(&|key, since| match state.at.get(&key) {
             Some(at) if *at > since => Changed::Yes,
             Some(_) => Changed::No,

@@ -80,7 +80,10 @@ async fn catch_up(notifier: &Notifier, cursor: &mut Position) -> Result<usize, S
         let mut page = db.page(SERVER_LOG.all().after(*cursor), PAGE).await?;
         let is_last = page.len() < PAGE;
         let Some((last, _)) = page.last() else { break };
-        let rest_of_commit = SERVER_LOG.all().after(*last).through(Position::last_of(last.0));
+        let rest_of_commit = SERVER_LOG
+            .all()
+            .after(*last)
+            .through(Position::last_of(last.0));
         if !is_last {
             page.extend(db.page(rest_of_commit, usize::MAX).await?);
         }
@@ -94,7 +97,10 @@ async fn catch_up(notifier: &Notifier, cursor: &mut Position) -> Result<usize, S
     notifier.0.indexed.send_replace(db.stamp());
     // Who is woken awaits the index, so they come after it.
     for (Position(stamp, _), concern) in &told {
-        let wake = Wake { stamp: *stamp, typing: 0 };
+        let wake = Wake {
+            stamp: *stamp,
+            typing: 0,
+        };
         match concern {
             Concern::Room(room) => notifier.wake_members(*room, wake),
             Concern::User(user) => notifier.0.waiters.wake(*user, wake),

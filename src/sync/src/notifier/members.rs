@@ -29,7 +29,10 @@ struct State {
 enum Room {
     /// Somebody reads it; whose membership changed meanwhile is read again.
     Loading(BTreeSet<UserNumber>),
-    Loaded { joined: BTreeSet<UserNumber>, used: u64 },
+    Loaded {
+        joined: BTreeSet<UserNumber>,
+        used: u64,
+    },
 }
 
 /// Rows read at once.
@@ -37,7 +40,10 @@ const PAGE: usize = 1024;
 
 impl Members {
     pub(crate) fn new(bound: usize) -> Self {
-        Self { state: Mutex::default(), bound }
+        Self {
+            state: Mutex::default(),
+            bound,
+        }
     }
 
     /// Which of these (room, user) pairs are to be read again: those of rooms that are held, or being read.
@@ -62,7 +68,10 @@ impl Members {
         if pairs.is_empty() {
             return Ok(());
         }
-        let rows = pairs.iter().map(|(room, user)| MEMBERS.at((*room, *user))).collect();
+        let rows = pairs
+            .iter()
+            .map(|(room, user)| MEMBERS.at((*room, *user)))
+            .collect();
         let rows = db.get_many(rows).await?;
         let mut state = self.lock();
         for ((room, user), row) in pairs.iter().zip(rows) {
@@ -79,7 +88,9 @@ impl Members {
     }
 
     pub(crate) fn is_joined(&self, room: RoomNumber, user: UserNumber) -> bool {
-        self.lock().joined(room).is_some_and(|joined| joined.contains(&user))
+        self.lock()
+            .joined(room)
+            .is_some_and(|joined| joined.contains(&user))
     }
 
     /// The next members after one of them, in the order of their numbers.
@@ -90,18 +101,22 @@ impl Members {
         limit: usize,
     ) -> Vec<UserNumber> {
         let mut state = self.lock();
-        let Some(joined) = state.joined(room) else { return Vec::new() };
+        let Some(joined) = state.joined(room) else {
+            return Vec::new();
+        };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        joined.range((from, Bound::Unbounded)).take(limit).copied().collect()
+        joined
+            .range((from, Bound::Unbounded))
+            .take(limit)
+            .copied()
+            .collect()
     }
 
     /// Reads a room's members. One task does this; what the follower learns meanwhile is not lost.
-    pub(crate) async fn load(
-        &self,
-        room: RoomNumber,
-        store: &Store,
-    ) -> Result<(), StoreError> {
-        self.lock().rooms.insert(room, Room::Loading(BTreeSet::new()));
+    pub(crate) async fn load(&self, room: RoomNumber, store: &Store) -> Result<(), StoreError> {
+        self.lock()
+            .rooms
+            .insert(room, Room::Loading(BTreeSet::new()));
         let read = self.read(room, store).await;
         if read.is_err() {
             self.lock().rooms.remove(&room);
@@ -109,11 +124,7 @@ impl Members {
         read
     }
 
-    async fn read(
-        &self,
-        room: RoomNumber,
-        store: &Store,
-    ) -> Result<(), StoreError> {
+    async fn read(&self, room: RoomNumber, store: &Store) -> Result<(), StoreError> {
         let mut joined = joined_members(&store.snapshot().await?, room).await?;
         while let Some((touched, so_far)) = self.keep_unless_touched(room, joined) {
             joined = so_far;
@@ -151,7 +162,9 @@ impl Members {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds this lock")
+        self.state
+            .lock()
+            .expect("nothing panics while it holds this lock")
     }
 }
 
@@ -168,7 +181,9 @@ impl State {
     }
 
     fn set(&mut self, room: RoomNumber, user: UserNumber, is_joined: bool) {
-        let Some(Room::Loaded { joined, .. }) = self.rooms.get_mut(&room) else { return };
+        let Some(Room::Loaded { joined, .. }) = self.rooms.get_mut(&room) else {
+            return;
+        };
         if is_joined && joined.insert(user) {
             self.count += 1;
         } else if !is_joined && joined.remove(&user) {

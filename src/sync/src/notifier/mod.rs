@@ -10,7 +10,10 @@ mod members;
 mod waiters;
 mod wake;
 
-use std::{collections::HashMap, sync::{Arc, Mutex}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use database::{RoomNumber, Snapshot, Stamp, Store, StoreError, UserNumber};
 use rooms::Rooms;
@@ -113,7 +116,9 @@ impl Notifier {
         since: Stamp,
         rooms: impl Iterator<Item = RoomNumber>,
     ) -> Vec<Changed> {
-        self.0.room_changes.read(|changed| rooms.map(|room| changed(room, since)).collect())
+        self.0
+            .room_changes
+            .read(|changed| rooms.map(|room| changed(room, since)).collect())
     }
 
     pub(crate) fn room_changed(&self, room: RoomNumber, since: Stamp) -> Changed {

@@ -80,9 +80,16 @@ impl Waiters {
         slots.push(slot.clone());
         drop(shard);
         if self.closed.load(Ordering::SeqCst) {
-            slot.wake(Wake { stamp: Stamp::MAX, typing: 0 });
+            slot.wake(Wake {
+                stamp: Stamp::MAX,
+                typing: 0,
+            });
         }
-        Waiter { waiters: self.clone(), user, slot }
+        Waiter {
+            waiters: self.clone(),
+            user,
+            slot,
+        }
     }
 
     /// How many users wait.
@@ -101,7 +108,9 @@ impl Waiters {
     /// Wakes those who wait and whom `concerns` names, a shard at a time.
     pub(crate) fn wake_where(&self, wake: Wake, concerns: impl Fn(UserNumber) -> bool) {
         for shard in &self.shards {
-            let shard = shard.lock().expect("nothing panics while it holds this lock");
+            let shard = shard
+                .lock()
+                .expect("nothing panics while it holds this lock");
             for (user, slots) in &*shard {
                 if concerns(*user) {
                     for slot in slots {
@@ -115,7 +124,13 @@ impl Waiters {
     /// Everyone who waits answers with what there is, and nobody waits any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.wake_where(Wake { stamp: Stamp::MAX, typing: 0 }, |_| true);
+        self.wake_where(
+            Wake {
+                stamp: Stamp::MAX,
+                typing: 0,
+            },
+            |_| true,
+        );
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -125,7 +140,9 @@ impl Waiters {
     fn shard(&self, user: UserNumber) -> MutexGuard<'_, HashMap<UserNumber, Vec<Arc<Slot>>>> {
         let count = SHARDS as u64;
         let index = usize::try_from(user.0 % count).expect("less than the number of shards");
-        self.shards[index].lock().expect("nothing panics while it holds this lock")
+        self.shards[index]
+            .lock()
+            .expect("nothing panics while it holds this lock")
     }
 }
 
@@ -145,7 +162,10 @@ impl Slot {
 impl Waiter {
     /// Waits until there is more than what the answer that was just built has seen.
     pub(crate) fn woken_beyond(&self, seen: Wake) -> Woken<'_> {
-        Woken { slot: &self.slot, seen }
+        Woken {
+            slot: &self.slot,
+            seen,
+        }
     }
 }
 
@@ -154,14 +174,20 @@ impl Future for Woken<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         self.slot.waker.register(context.waker());
-        if self.slot.has_more_than(self.seen) { Poll::Ready(()) } else { Poll::Pending }
+        if self.slot.has_more_than(self.seen) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         let mut shard = self.waiters.shard(self.user);
-        let Some(slots) = shard.get_mut(&self.user) else { return };
+        let Some(slots) = shard.get_mut(&self.user) else {
+            return;
+        };
         if let Some(at) = slots.iter().position(|slot| Arc::ptr_eq(slot, &self.slot)) {
             slots.swap_remove(at);
         }
@@ -181,7 +207,10 @@ mod tests {
     const ALICE: UserNumber = UserNumber(1);
 
     fn at(stamp: u64) -> Wake {
-        Wake { stamp: Stamp(stamp), typing: 0 }
+        Wake {
+            stamp: Stamp(stamp),
+            typing: 0,
+        }
     }
 
     #[test]

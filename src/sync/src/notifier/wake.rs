@@ -15,13 +15,22 @@ impl Notifier {
         if self.0.waiters.users() == 0 {
             return;
         }
-        if self.0.members.count(room).is_some_and(|count| count < CHUNK) {
+        if self
+            .0
+            .members
+            .count(room)
+            .is_some_and(|count| count < CHUNK)
+        {
             for user in self.0.members.chunk(room, None, CHUNK) {
                 self.0.waiters.wake(user, wake);
             }
             return;
         }
-        let mut to_wake = self.0.to_wake.lock().expect("nothing panics while it holds this lock");
+        let mut to_wake = self
+            .0
+            .to_wake
+            .lock()
+            .expect("nothing panics while it holds this lock");
         let entry = to_wake.entry(room).or_default();
         entry.stamp = entry.stamp.max(wake.stamp);
         entry.typing = entry.typing.max(wake.typing);
@@ -69,7 +78,11 @@ pub(super) async fn run(notifier: Notifier, stop: CancellationToken) {
             }
         }
         let to_wake = std::mem::take(
-            &mut *notifier.0.to_wake.lock().expect("nothing panics while it holds this lock"),
+            &mut *notifier
+                .0
+                .to_wake
+                .lock()
+                .expect("nothing panics while it holds this lock"),
         );
         for (room, wake) in to_wake {
             wake_room(&notifier, room, wake).await;
@@ -85,7 +98,9 @@ async fn wake_room(notifier: &Notifier, room: RoomNumber, wake: Wake) {
         return;
     };
     if parts.waiters.users() < count {
-        parts.waiters.wake_where(wake, |user| parts.members.is_joined(room, user));
+        parts
+            .waiters
+            .wake_where(wake, |user| parts.members.is_joined(room, user));
         return;
     }
     let mut last = None;

@@ -10,7 +10,10 @@ use crate::world::{Ask, World, events, next_batch};
 
 fn contents(answer: &Value) -> Vec<u64> {
     let events = events(&answer["to_device"]);
-    events.iter().filter_map(|event| event["content"]["count"].as_u64()).collect()
+    events
+        .iter()
+        .filter_map(|event| event["content"]["count"].as_u64())
+        .collect()
 }
 
 #[tokio::test]
@@ -38,7 +41,9 @@ async fn many_messages_come_a_hundred_at_a_time_in_order() {
     let mut token = bob.token().await;
     for count in 0..250 {
         let content = json!({ "count": count }).to_string();
-        alice.send_to_devices(&bob, &count.to_string(), &content).await;
+        alice
+            .send_to_devices(&bob, &count.to_string(), &content)
+            .await;
     }
     let mut told = Vec::new();
     for size in [100, 100, 50, 0] {
@@ -56,7 +61,10 @@ async fn a_message_wakes_its_device() {
     let [alice, bob] = world.people(["alice", "bob"]).await;
     let token = bob.token().await;
     let waits = {
-        let (bob, ask) = (bob.clone(), Ask::since(&token).waiting(Duration::from_mins(1)));
+        let (bob, ask) = (
+            bob.clone(),
+            Ask::since(&token).waiting(Duration::from_mins(1)),
+        );
         TaskTracker::new().spawn(async move { bob.sync(&ask).await })
     };
     alice.send_to_devices(&bob, "1", r#"{"count":1}"#).await;

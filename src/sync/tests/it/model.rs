@@ -7,7 +7,10 @@ use std::{
 };
 
 use database::{Random, Read, SeededRandom};
-use rooms::{Change, Markers, Preset, tables::{MEMBER_HISTORY, Membership, ROOM_LOG}};
+use rooms::{
+    Change, Markers, Preset,
+    tables::{MEMBER_HISTORY, Membership, ROOM_LOG},
+};
 use ruma::{OwnedEventId, OwnedRoomId};
 use serde_json::{Value, json};
 use sync::StateAfter;
@@ -50,7 +53,9 @@ impl Client {
         let answer = self.person.sync(&ask).await;
         self.since = Some(next_batch(&answer));
         for section in ["join", "leave", "invite", "knock"] {
-            let Some(rooms) = answer["rooms"][section].as_object() else { continue };
+            let Some(rooms) = answer["rooms"][section].as_object() else {
+                continue;
+            };
             for (room, told) in rooms {
                 let room: OwnedRoomId = room.as_str().try_into().expect("a room id");
                 self.apply(room, section, told);
@@ -69,7 +74,9 @@ impl Client {
             _ => (events(&told["state_after"]), Vec::new()),
         };
         for event in state.iter().chain(&timeline) {
-            let Some(state_key) = event["state_key"].as_str() else { continue };
+            let Some(state_key) = event["state_key"].as_str() else {
+                continue;
+            };
             let kind = event["type"].as_str().expect("a type").to_owned();
             let id = event["event_id"].as_str().expect("an id").to_owned();
             room.state.insert((kind, state_key.to_owned()), id);
@@ -121,7 +128,14 @@ impl History {
             }
         }
         let random = SeededRandom::new(seed);
-        Self { world, random, people, rooms, clients, sent: BTreeMap::new() }
+        Self {
+            world,
+            random,
+            people,
+            rooms,
+            clients,
+            sent: BTreeMap::new(),
+        }
     }
 
     fn pick(&self, below: usize) -> usize {
@@ -139,12 +153,18 @@ impl History {
             0..=5 => self.message(&actor, &room).await,
             6 => {
                 let topic = json!({ "topic": self.random.u64().to_string() });
-                actor.set_state(&room, "m.room.topic", topic).await.map(drop)
+                actor
+                    .set_state(&room, "m.room.topic", topic)
+                    .await
+                    .map(drop)
             }
             7 => {
                 let word = ["joined", "invited", "shared", "world_readable"][self.pick(4)];
                 let content = json!({ "history_visibility": word });
-                actor.set_state(&room, "m.room.history_visibility", content).await.map(drop)
+                actor
+                    .set_state(&room, "m.room.history_visibility", content)
+                    .await
+                    .map(drop)
             }
             8 | 9 => own(Change::Join).await,
             10 => own(Change::Leave).await,
@@ -162,7 +182,11 @@ impl History {
         };
     }
 
-    async fn message(&mut self, actor: &Person, room: &OwnedRoomId) -> Result<(), rooms::RoomError> {
+    async fn message(
+        &mut self,
+        actor: &Person,
+        room: &OwnedRoomId,
+    ) -> Result<(), rooms::RoomError> {
         let content = json!({ "msgtype": "m.text", "body": self.random.u64().to_string() });
         let sent = actor.try_send(room, content).await?;
         self.sent.entry(room.clone()).or_default().push(sent);
@@ -175,12 +199,16 @@ impl History {
     }
 
     async fn redact(&self, actor: &Person, room: &OwnedRoomId) -> Result<(), rooms::RoomError> {
-        let Some(event) = self.some_event(room) else { return Ok(()) };
+        let Some(event) = self.some_event(room) else {
+            return Ok(());
+        };
         actor.redact(room, event).await.map(drop)
     }
 
     async fn read(&self, actor: &Person, room: &OwnedRoomId) -> Result<(), rooms::RoomError> {
-        let Some(event) = self.some_event(room) else { return Ok(()) };
+        let Some(event) = self.some_event(room) else {
+            return Ok(());
+        };
         let mut markers = Markers::default();
         match self.pick(2) {
             0 => markers.read = Some(event),
@@ -212,13 +240,21 @@ impl History {
             return;
         };
         let mut events = Vec::new();
-        for (_, event) in db.page(ROOM_LOG.under(room), usize::MAX).await.expect("reads") {
+        for (_, event) in db
+            .page(ROOM_LOG.under(room), usize::MAX)
+            .await
+            .expect("reads")
+        {
             events.push(rooms.named_event(&db, room, event).await.expect("reads"));
         }
         let mut viewer = rooms.viewer(&db, room, user).await.expect("reads");
         let visible = viewer.visible(rooms, &db, &events).await.expect("reads");
-        let visible: Vec<_> =
-            events.iter().zip(visible).filter(|(_, visible)| *visible).map(|(e, _)| e).collect();
+        let visible: Vec<_> = events
+            .iter()
+            .zip(visible)
+            .filter(|(_, visible)| *visible)
+            .map(|(e, _)| e)
+            .collect();
         let own_member = own.event;
         for id in client.told.get(room_id).into_iter().flatten() {
             let may_know = visible.iter().any(|event| event.id.as_str() == id)
@@ -244,17 +280,36 @@ impl History {
         assert_eq!(known.section, "join");
         let tail: Vec<&str> = visible.iter().map(|event| event.id.as_str()).collect();
         let told: Vec<&str> = known.timeline.iter().map(String::as_str).collect();
-        assert!(tail.ends_with(&told), "the timeline is not the end of the room's: {told:?} {tail:?}");
-        assert_eq!(known.state, self.state(room_id, &client.person).await, "the state");
-        assert_eq!(known.unread, self.unread(&client.person, room_id).await, "the counts");
+        assert!(
+            tail.ends_with(&told),
+            "the timeline is not the end of the room's: {told:?} {tail:?}"
+        );
+        assert_eq!(
+            known.state,
+            self.state(room_id, &client.person).await,
+            "the state"
+        );
+        assert_eq!(
+            known.unread,
+            self.unread(&client.person, room_id).await,
+            "the counts"
+        );
     }
 
     async fn state(&self, room: &OwnedRoomId, person: &Person) -> BTreeMap<StateKey, String> {
-        let state = self.world.rooms.state_for(room, person.number).await.expect("is inside");
+        let state = self
+            .world
+            .rooms
+            .state_for(room, person.number)
+            .await
+            .expect("is inside");
         let state: Vec<Value> = serde_json::from_slice(&state).expect("is JSON");
         let text = |event: &Value, key: &str| event[key].as_str().expect("a text").to_owned();
         let entry = |event: &Value| {
-            ((text(event, "type"), text(event, "state_key")), text(event, "event_id"))
+            (
+                (text(event, "type"), text(event, "state_key")),
+                text(event, "event_id"),
+            )
         };
         state.iter().map(entry).collect()
     }
@@ -267,8 +322,10 @@ impl History {
         let history = MEMBER_HISTORY.under((room, person.number)).reversed();
         let last = db.first(history).await.expect("reads").expect("has joined");
         let mut read = last.0.2;
-        for (_, key, receipt) in
-            rooms.receipts_since(&db, room, database::Stamp(0)).await.expect("reads")
+        for (_, key, receipt) in rooms
+            .receipts_since(&db, room, database::Stamp(0))
+            .await
+            .expect("reads")
         {
             if key.user == person.number {
                 let id = OwnedEventId::try_from(receipt.event_id).expect("an id");
@@ -277,7 +334,11 @@ impl History {
             }
         }
         let mut unread = 0;
-        for ((_, at), event) in db.page(ROOM_LOG.under(room), usize::MAX).await.expect("reads") {
+        for ((_, at), event) in db
+            .page(ROOM_LOG.under(room), usize::MAX)
+            .await
+            .expect("reads")
+        {
             let event = rooms.named_event(&db, room, event).await.expect("reads");
             let counts = at > read
                 && &*event.kind == "m.room.message"

@@ -57,7 +57,8 @@ async fn everyone_who_waits_is_told_the_same_order_and_nothing_twice() {
             let mut told = Vec::new();
             while told.len() < MESSAGES * 6 {
                 let ask = Ask::since(&token).waiting(Duration::from_mins(1));
-                let ask = ask.filter(serde_json::json!({ "room": { "timeline": { "limit": 100 } } }));
+                let ask =
+                    ask.filter(serde_json::json!({ "room": { "timeline": { "limit": 100 } } }));
                 let answer = person.sync(&ask).await;
                 let timeline = &answer["rooms"]["join"][room.as_str()]["timeline"];
                 assert_ne!(timeline["limited"], true);

@@ -32,7 +32,9 @@ async fn an_initial_sync_tells_state_timeline_summary_and_counts() {
     bob.join(&room).await;
     let sent = bob.send(&room, "hello").await;
 
-    let answer = alice.sync(&Ask::default().filter(json!({"room": {"timeline": {"limit": 1}}}))).await;
+    let answer = alice
+        .sync(&Ask::default().filter(json!({"room": {"timeline": {"limit": 1}}})))
+        .await;
 
     let joined = &answer["rooms"]["join"][room.as_str()];
     assert_eq!(ids(&joined["timeline"]), [sent.to_string()]);
@@ -41,9 +43,18 @@ async fn an_initial_sync_tells_state_timeline_summary_and_counts() {
     assert_eq!(joined["summary"]["m.heroes"], json!(["@bob:localhost"]));
     assert_eq!(joined["unread_notifications"]["notification_count"], 1);
     let state = events(&joined["state"]);
-    let kinds: Vec<&str> = state.iter().filter_map(|event| event["type"].as_str()).collect();
+    let kinds: Vec<&str> = state
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect();
     assert_eq!(kinds[0], "m.room.create");
-    assert_eq!(kinds.iter().filter(|kind| **kind == "m.room.member").count(), 2);
+    assert_eq!(
+        kinds
+            .iter()
+            .filter(|kind| **kind == "m.room.member")
+            .count(),
+        2
+    );
     assert!(events(&joined["timeline"])[0].get("room_id").is_none());
     assert!(answer["account_data"]["events"][0]["type"] == "m.push_rules");
 }
@@ -86,13 +97,21 @@ async fn join_leave_join_is_one_join() {
 async fn a_leave_is_told_once_with_nothing_that_came_after_it() {
     let world = World::new().await;
     let [alice, bob] = world.people(["alice", "bob"]).await;
-    let visibility = ("m.room.history_visibility", json!({ "history_visibility": "joined" }));
-    let room = alice.create_room_with(Preset::PublicChat, &[visibility]).await;
+    let visibility = (
+        "m.room.history_visibility",
+        json!({ "history_visibility": "joined" }),
+    );
+    let room = alice
+        .create_room_with(Preset::PublicChat, &[visibility])
+        .await;
     bob.join(&room).await;
     let token = bob.token().await;
     bob.leave(&room).await;
     alice.send(&room, "gone").await;
-    alice.set_state(&room, "m.room.topic", json!({ "topic": "gone" })).await.expect("may");
+    alice
+        .set_state(&room, "m.room.topic", json!({ "topic": "gone" }))
+        .await
+        .expect("may");
 
     let answer = bob.sync(&Ask::since(&token)).await;
 
@@ -111,9 +130,15 @@ async fn a_left_room_is_in_an_initial_sync_only_if_asked_for() {
     let [alice, bob] = world.people(["alice", "bob"]).await;
     let room = alice.create_room(Preset::PublicChat).await;
     bob.join(&room).await;
-    alice.set_state(&room, "m.made.up", json!({ "key": "before" })).await.expect("may");
+    alice
+        .set_state(&room, "m.made.up", json!({ "key": "before" }))
+        .await
+        .expect("may");
     bob.leave(&room).await;
-    alice.set_state(&room, "m.made.up", json!({ "key": "after" })).await.expect("may");
+    alice
+        .set_state(&room, "m.made.up", json!({ "key": "after" }))
+        .await
+        .expect("may");
 
     assert!(bob.sync(&Ask::default()).await.get("rooms").is_none());
     let filter = json!({ "room": { "include_leave": true, "timeline": { "limit": 0 } } });
@@ -122,9 +147,14 @@ async fn a_left_room_is_in_an_initial_sync_only_if_asked_for() {
     let left = &answer["rooms"]["leave"][room.as_str()];
     assert!(events(&left["timeline"]).is_empty());
     let state = events(&left["state"]);
-    let made_up = state.iter().find(|event| event["type"] == "m.made.up").expect("is told");
+    let made_up = state
+        .iter()
+        .find(|event| event["type"] == "m.made.up")
+        .expect("is told");
     assert_eq!(made_up["content"]["key"], "before");
-    let own = state.iter().find(|event| event["state_key"] == bob.user_id.as_str());
+    let own = state
+        .iter()
+        .find(|event| event["state_key"] == bob.user_id.as_str());
     assert_eq!(own.expect("is told")["content"]["membership"], "leave");
 }
 
@@ -136,12 +166,21 @@ async fn a_forgotten_room_is_told_to_tokens_from_before_the_leave_only() {
     bob.join(&room).await;
     let token = bob.token().await;
     bob.leave(&room).await;
-    world.rooms.forget(&room, bob.number).await.expect("has left");
+    world
+        .rooms
+        .forget(&room, bob.number)
+        .await
+        .expect("has left");
 
     let answer = bob.sync(&Ask::since(&token)).await;
     assert!(answer["rooms"]["leave"].get(room.as_str()).is_some());
     let filter = json!({ "room": { "include_leave": true } });
-    assert!(bob.sync(&Ask::default().filter(filter)).await.get("rooms").is_none());
+    assert!(
+        bob.sync(&Ask::default().filter(filter))
+            .await
+            .get("rooms")
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -153,7 +192,11 @@ async fn a_rejected_invite_is_told_as_left() {
     alice.invite(&room, &bob).await;
     let answer = bob.sync(&Ask::since(&token)).await;
     let invited = &answer["rooms"]["invite"][room.as_str()]["invite_state"];
-    assert!(events(invited).iter().any(|event| event["type"] == "m.room.create"));
+    assert!(
+        events(invited)
+            .iter()
+            .any(|event| event["type"] == "m.room.create")
+    );
 
     bob.leave(&room).await;
     let answer = bob.sync(&Ask::since(&next_batch(&answer))).await;
@@ -179,7 +222,9 @@ async fn ignored_users_neither_invite_nor_speak() {
     let private = bob.create_room(Preset::PrivateChat).await;
     bob.invite(&private, &alice).await;
     bob.send(&room, "hello?").await;
-    bob.set_state(&room, "m.room.topic", json!({ "topic": "x" })).await.expect_err("may not");
+    bob.set_state(&room, "m.room.topic", json!({ "topic": "x" }))
+        .await
+        .expect_err("may not");
 
     let answer = alice.sync(&Ask::since(&token)).await;
 
@@ -193,7 +238,10 @@ async fn state_that_the_filter_keeps_out_of_the_timeline_is_told_as_state() {
     let room = alice.create_room(Preset::PublicChat).await;
     let token = alice.token().await;
     alice.send(&room, "one").await;
-    let topic = alice.set_state(&room, "m.room.topic", json!({ "topic": "x" })).await.expect("may");
+    let topic = alice
+        .set_state(&room, "m.room.topic", json!({ "topic": "x" }))
+        .await
+        .expect("may");
     alice.send(&room, "two").await;
     let filter = json!({ "room": { "timeline": { "types": ["m.room.message"] } } });
 
@@ -210,14 +258,23 @@ async fn state_after_is_the_state_behind_the_timeline() {
     let [alice] = world.people(["alice"]).await;
     let room = alice.create_room(Preset::PublicChat).await;
     let token = alice.token().await;
-    let topic = alice.set_state(&room, "m.room.topic", json!({ "topic": "x" })).await.expect("may");
-    let ask = Ask { state_after: StateAfter::Both, ..Ask::since(&token) };
+    let topic = alice
+        .set_state(&room, "m.room.topic", json!({ "topic": "x" }))
+        .await
+        .expect("may");
+    let ask = Ask {
+        state_after: StateAfter::Both,
+        ..Ask::since(&token)
+    };
 
     let answer = alice.sync(&ask).await;
 
     let joined = &answer["rooms"]["join"][room.as_str()];
     assert_eq!(ids(&joined["state_after"]), [topic.to_string()]);
-    assert_eq!(joined["state_after"], joined["org.matrix.msc4222.state_after"]);
+    assert_eq!(
+        joined["state_after"],
+        joined["org.matrix.msc4222.state_after"]
+    );
     assert!(joined.get("state").is_none());
     assert_eq!(ids(&joined["timeline"]), [topic.to_string()]);
 }
@@ -231,20 +288,30 @@ async fn lazily_loaded_members_are_those_who_speak_and_those_who_changed_in_a_ga
     bob.join(&room).await;
     carol.join(&room).await;
     bob.send(&room, "hello").await;
-    let filter = json!({ "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": 1 } } });
+    let filter =
+        json!({ "room": { "state": { "lazy_load_members": true }, "timeline": { "limit": 1 } } });
     let members = |room: &Value| -> Vec<String> {
         let state = events(&room["state"]);
-        let members = state.iter().filter(|event| event["type"] == "m.room.member");
-        members.filter_map(|event| Some(event["state_key"].as_str()?.to_owned())).collect()
+        let members = state
+            .iter()
+            .filter(|event| event["type"] == "m.room.member");
+        members
+            .filter_map(|event| Some(event["state_key"].as_str()?.to_owned()))
+            .collect()
     };
 
     let answer = alice.sync(&Ask::default().filter(filter.clone())).await;
     let joined = &answer["rooms"]["join"][room.as_str()];
-    assert_eq!(members(joined), [alice.user_id.as_str(), bob.user_id.as_str()]);
+    assert_eq!(
+        members(joined),
+        [alice.user_id.as_str(), bob.user_id.as_str()]
+    );
 
     dave.join(&room).await;
     carol.send(&room, "welcome").await;
-    let answer = alice.sync(&Ask::since(&next_batch(&answer)).filter(filter)).await;
+    let answer = alice
+        .sync(&Ask::since(&next_batch(&answer)).filter(filter))
+        .await;
     let joined = &answer["rooms"]["join"][room.as_str()];
     let mut told = members(joined);
     told.sort();
@@ -271,11 +338,15 @@ async fn receipts_are_told_private_ones_to_their_owner_only() {
 
     let told = |answer: &Value| events(&answer["rooms"]["join"][room.as_str()]["ephemeral"]);
     let to_alice = alice.sync(&Ask::since(&alices)).await;
-    let [receipt] = &told(&to_alice)[..] else { panic!("{to_alice}") };
+    let [receipt] = &told(&to_alice)[..] else {
+        panic!("{to_alice}")
+    };
     assert!(receipt["content"][first.as_str()]["m.read"][bob.user_id.as_str()]["ts"].is_u64());
     assert!(receipt["content"].get(second.as_str()).is_none());
     let to_bob = bob.sync(&Ask::since(&bobs)).await;
-    let [receipt] = &told(&to_bob)[..] else { panic!("{to_bob}") };
+    let [receipt] = &told(&to_bob)[..] else {
+        panic!("{to_bob}")
+    };
     assert!(receipt["content"][second.as_str()]["m.read.private"].is_object());
     let joined = &to_bob["rooms"]["join"][room.as_str()];
     assert_eq!(joined["unread_notifications"]["notification_count"], 0);
@@ -309,7 +380,10 @@ async fn full_state_tells_everything_again_but_no_old_events() {
     let [alice] = world.people(["alice"]).await;
     let room = alice.create_room(Preset::PublicChat).await;
     let token = alice.token().await;
-    let ask = Ask { full_state: true, ..Ask::since(&token) };
+    let ask = Ask {
+        full_state: true,
+        ..Ask::since(&token)
+    };
 
     let answer = alice.sync(&ask).await;
 
@@ -324,7 +398,9 @@ async fn a_room_that_the_filter_leaves_out_is_not_told() {
     let [alice] = world.people(["alice"]).await;
     let room = alice.create_room(Preset::PublicChat).await;
     for filter in [json!({ "not_rooms": [room] }), json!({ "rooms": [] })] {
-        let answer = alice.sync(&Ask::default().filter(json!({ "room": filter }))).await;
+        let answer = alice
+            .sync(&Ask::default().filter(json!({ "room": filter })))
+            .await;
         assert!(answer.get("rooms").is_none());
     }
 }
@@ -345,7 +421,10 @@ async fn a_kick_of_somebody_who_left_since_is_no_news() {
     bob.join(&room).await;
     bob.leave(&room).await;
     let token = bob.token().await;
-    alice.change(&room, &bob, Change::Ban).await.expect("may ban");
+    alice
+        .change(&room, &bob, Change::Ban)
+        .await
+        .expect("may ban");
     let answer = bob.sync(&Ask::since(&token)).await;
     let left = &answer["rooms"]["leave"][room.as_str()];
     assert_eq!(events(&left["timeline"])[0]["content"]["membership"], "ban");

@@ -35,7 +35,10 @@ async fn a_message_wakes_those_who_wait() {
     let sent = alice.send(&room, "hello").await;
 
     let answer = waits.await.expect("does not panic");
-    assert_eq!(ids(&answer["rooms"]["join"][room.as_str()]["timeline"]), [sent.to_string()]);
+    assert_eq!(
+        ids(&answer["rooms"]["join"][room.as_str()]["timeline"]),
+        [sent.to_string()]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,17 +87,31 @@ async fn typing_wakes_and_stops() {
     let waits = waiting(&bob, &bob.token().await);
     settle().await;
     let typing = Some(Duration::from_secs(10));
-    world.rooms.set_typing(&room, alice.number, &alice.user_id, typing).await.expect("is inside");
+    world
+        .rooms
+        .set_typing(&room, alice.number, &alice.user_id, typing)
+        .await
+        .expect("is inside");
     let answer = waits.await.expect("does not panic");
     let ephemeral = events(&answer["rooms"]["join"][room.as_str()]["ephemeral"]);
-    assert_eq!(ephemeral, [json!({ "type": "m.typing", "content": { "user_ids": [alice.user_id] } })]);
+    assert_eq!(
+        ephemeral,
+        [json!({ "type": "m.typing", "content": { "user_ids": [alice.user_id] } })]
+    );
 
     let waits = waiting(&bob, &next_batch(&answer));
     settle().await;
-    world.rooms.set_typing(&room, alice.number, &alice.user_id, None).await.expect("is inside");
+    world
+        .rooms
+        .set_typing(&room, alice.number, &alice.user_id, None)
+        .await
+        .expect("is inside");
     let answer = waits.await.expect("does not panic");
     let ephemeral = events(&answer["rooms"]["join"][room.as_str()]["ephemeral"]);
-    assert_eq!(ephemeral, [json!({ "type": "m.typing", "content": { "user_ids": [] } })]);
+    assert_eq!(
+        ephemeral,
+        [json!({ "type": "m.typing", "content": { "user_ids": [] } })]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,12 +155,18 @@ async fn at_shutdown_everyone_is_answered() {
 
 #[test]
 fn a_parked_request_is_small() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("starts");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("starts");
     runtime.block_on(async {
         let world = World::new().await;
         let [alice] = world.people(["alice"]).await;
         let request = alice.request(&Ask::default());
         let parked = world.sync.sync(request);
-        assert!(size_of_val(&parked) < 1024, "{} bytes", size_of_val(&parked));
+        assert!(
+            size_of_val(&parked) < 1024,
+            "{} bytes",
+            size_of_val(&parked)
+        );
     });
 }

@@ -50,7 +50,10 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn since(since: &str) -> Self {
-        Self { since: Some(since.to_owned()), ..Self::default() }
+        Self {
+            since: Some(since.to_owned()),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn filter(mut self, filter: Value) -> Self {
@@ -80,8 +83,13 @@ impl World {
             hashing: Hashing::weak_for_tests(),
             ..UsersConfig::new(server_name.clone())
         };
-        let users =
-            Users::new(store.clone(), clock.clone(), random.clone(), config, tasks.clone());
+        let users = Users::new(
+            store.clone(),
+            clock.clone(),
+            random.clone(),
+            config,
+            tasks.clone(),
+        );
         let keys = Keys::open(&store, &*random, &*clock, server_name.clone())
             .await
             .expect("keys are made");
@@ -104,17 +112,39 @@ impl World {
         let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
         let devices = Devices::new(store, device_clock, Limits::default());
         let config = SyncConfig::default();
-        let sync = Sync::open(rooms.clone(), devices.clone(), push, config, &tasks, stop.clone())
-            .await
-            .expect("sync opens");
-        Arc::new(Self { users, rooms, devices, sync, stop })
+        let sync = Sync::open(
+            rooms.clone(),
+            devices.clone(),
+            push,
+            config,
+            &tasks,
+            stop.clone(),
+        )
+        .await
+        .expect("sync opens");
+        Arc::new(Self {
+            users,
+            rooms,
+            devices,
+            sync,
+            stop,
+        })
     }
 
     pub(crate) async fn person(self: &Arc<Self>, name: &str) -> Person {
         let user_id = self.users.wanted_name(name).expect("a good name");
         let id = Some("DEVICE".into());
-        let device = Some(NewDevice { id, display_name: None, can_refresh: false });
-        let new = NewAccount { user_id, password: None, is_admin: false, device };
+        let device = Some(NewDevice {
+            id,
+            display_name: None,
+            can_refresh: false,
+        });
+        let new = NewAccount {
+            user_id,
+            password: None,
+            is_admin: false,
+            device,
+        };
         let account = self.users.register(new).await.expect("the name is free");
         Person {
             world: self.clone(),
@@ -129,7 +159,9 @@ impl World {
         for name in names {
             people.push(self.person(name).await);
         }
-        people.try_into().unwrap_or_else(|_| unreachable!("as many as names"))
+        people
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("as many as names"))
     }
 }
 
@@ -166,7 +198,11 @@ impl Person {
             initial_state: initial_state.collect(),
             power_levels: Map::new(),
         };
-        self.world.rooms.create_room(request).await.expect("the room is made")
+        self.world
+            .rooms
+            .create_room(request)
+            .await
+            .expect("the room is made")
     }
 
     pub(crate) async fn change(
@@ -180,19 +216,27 @@ impl Person {
     }
 
     pub(crate) async fn join(&self, room: &RoomId) {
-        self.change(room, self, Change::Join).await.expect("may join");
+        self.change(room, self, Change::Join)
+            .await
+            .expect("may join");
     }
 
     pub(crate) async fn leave(&self, room: &RoomId) {
-        self.change(room, self, Change::Leave).await.expect("may leave");
+        self.change(room, self, Change::Leave)
+            .await
+            .expect("may leave");
     }
 
     pub(crate) async fn invite(&self, room: &RoomId, target: &Person) {
-        self.change(room, target, Change::Invite).await.expect("may invite");
+        self.change(room, target, Change::Invite)
+            .await
+            .expect("may invite");
     }
 
     pub(crate) async fn send(&self, room: &RoomId, body: &str) -> OwnedEventId {
-        self.try_send(room, json!({ "msgtype": "m.text", "body": body })).await.expect("may send")
+        self.try_send(room, json!({ "msgtype": "m.text", "body": body }))
+            .await
+            .expect("may send")
     }
 
     pub(crate) async fn try_send(
@@ -275,7 +319,10 @@ impl Person {
             user_id: self.user_id.clone(),
             user: self.number,
             device: self.device.clone(),
-            since: ask.since.as_ref().map(|since| since.parse().expect("a token")),
+            since: ask
+                .since
+                .as_ref()
+                .map(|since| since.parse().expect("a token")),
             filter,
             full_state: ask.full_state,
             state_after: ask.state_after,
@@ -299,7 +346,10 @@ impl Person {
 }
 
 pub(crate) fn next_batch(answer: &Value) -> String {
-    answer["next_batch"].as_str().expect("every answer has a token").to_owned()
+    answer["next_batch"]
+        .as_str()
+        .expect("every answer has a token")
+        .to_owned()
 }
 
 /// The events of a list such as `rooms.join.X.timeline`.
@@ -309,5 +359,7 @@ pub(crate) fn events(list: &Value) -> Vec<Value> {
 
 pub(crate) fn ids(list: &Value) -> Vec<String> {
     let ids = events(list);
-    ids.iter().filter_map(|event| Some(event["event_id"].as_str()?.to_owned())).collect()
+    ids.iter()
+        .filter_map(|event| Some(event["event_id"].as_str()?.to_owned()))
+        .collect()
 }

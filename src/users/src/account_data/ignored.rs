@@ -21,7 +21,10 @@ pub(crate) struct IgnoredCache {
 
 impl Default for IgnoredCache {
     fn default() -> Self {
-        Self { lists: Cache::new(CACHED), nobody: Arc::default() }
+        Self {
+            lists: Cache::new(CACHED),
+            nobody: Arc::default(),
+        }
     }
 }
 
@@ -59,7 +62,10 @@ impl Users {
 }
 
 fn parse(content: &str) -> HashSet<OwnedUserId> {
-    let Ok(content) = serde_json::from_str::<Content>(content) else { return HashSet::new() };
+    let Ok(content) = serde_json::from_str::<Content>(content) else {
+        return HashSet::new();
+    };
     let ids = content.ignored_users.keys();
-    ids.filter_map(|id| OwnedUserId::try_from(id.as_str()).ok()).collect()
+    ids.filter_map(|id| OwnedUserId::try_from(id.as_str()).ok())
+        .collect()
 }

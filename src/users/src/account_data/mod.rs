@@ -54,7 +54,10 @@ pub async fn put(
             txn.put_placed(ROOM_ACCOUNT_DATA.at((user, room, kind)), &content, slot);
         }
     }
-    let key = AccountDataKey { room, kind: kind.to_owned() };
+    let key = AccountDataKey {
+        room,
+        kind: kind.to_owned(),
+    };
     txn.append(ACCOUNT_DATA_LOG.end(user), slot, &key);
     server_log::tell(txn, slot, Concern::User(user));
     Ok(())
@@ -79,14 +82,20 @@ pub async fn since(
     let mut changed = Vec::new();
     let mut after = Position::last_of(stamp);
     loop {
-        let page = db.page(ACCOUNT_DATA_LOG.under(user).after((user, after)), PAGE).await?;
+        let page = db
+            .page(ACCOUNT_DATA_LOG.under(user).after((user, after)), PAGE)
+            .await?;
         let is_last = page.len() < PAGE;
         for ((_, position), key) in page {
             after = position;
             let row = row(db, user, key.room, &key.kind).await?;
             // Where one commit changed a row twice, only its last entry counts.
             if let Some(row) = row.filter(|row| row.position == position) {
-                changed.push(AccountData { room: key.room, kind: key.kind, content: row.value });
+                changed.push(AccountData {
+                    room: key.room,
+                    kind: key.kind,
+                    content: row.value,
+                });
             }
         }
         if is_last {
@@ -115,8 +124,7 @@ impl Users {
         let users = self.clone();
         self.finish(async move {
             let (kind, content) = (kind.as_str(), content.as_str());
-            let body =
-                move |txn: Txn| async move { put(&txn, user, room, kind, content).await };
+            let body = move |txn: Txn| async move { put(&txn, user, room, kind, content).await };
             let ((), stamp) = users.0.store.transact(body).await?;
             if room.is_none() && kind == ignored::KIND {
                 users.0.ignored.remove(user, stamp);
@@ -144,9 +152,19 @@ impl Users {
         user_id: &UserId,
     ) -> Result<Vec<AccountData>, StoreError> {
         let mut found = all(db, user).await?;
-        if !found.iter().any(|data| data.room.is_none() && data.kind == PUSH_RULES) {
+        if !found
+            .iter()
+            .any(|data| data.room.is_none() && data.kind == PUSH_RULES)
+        {
             let content = push_rules::predefined_json(user_id);
-            found.insert(0, AccountData { room: None, kind: PUSH_RULES.to_owned(), content });
+            found.insert(
+                0,
+                AccountData {
+                    room: None,
+                    kind: PUSH_RULES.to_owned(),
+                    content,
+                },
+            );
         }
         Ok(found)
     }
@@ -188,9 +206,11 @@ async fn all_of_rooms(db: &impl Read, user: UserNumber) -> Result<Vec<AccountDat
     let mut found: Vec<AccountData> = Vec::new();
     loop {
         let rows = match found.last() {
-            Some(AccountData { room: Some(room), kind, .. }) => {
-                ROOM_ACCOUNT_DATA.under(user).after((user, *room, kind))
-            }
+            Some(AccountData {
+                room: Some(room),
+                kind,
+                ..
+            }) => ROOM_ACCOUNT_DATA.under(user).after((user, *room, kind)),
             _ => ROOM_ACCOUNT_DATA.under(user),
         };
         let page = db.page(rows, PAGE).await?;

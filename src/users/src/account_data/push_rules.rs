@@ -26,10 +26,25 @@ const RULES_BYTES: usize = 256 * 1024;
 /// A change of one push rule.
 #[derive(Clone, Debug)]
 pub enum PushRuleChange {
-    Set { rule: NewPushRule, after: Option<String>, before: Option<String> },
-    Remove { kind: RuleKind, id: String },
-    Enable { kind: RuleKind, id: String, enabled: bool },
-    SetActions { kind: RuleKind, id: String, actions: Vec<Action> },
+    Set {
+        rule: NewPushRule,
+        after: Option<String>,
+        before: Option<String>,
+    },
+    Remove {
+        kind: RuleKind,
+        id: String,
+    },
+    Enable {
+        kind: RuleKind,
+        id: String,
+        enabled: bool,
+    },
+    SetActions {
+        kind: RuleKind,
+        id: String,
+        actions: Vec<Action>,
+    },
 }
 
 /// Why the push rules stay as they were.
@@ -107,9 +122,11 @@ fn predefined(user_id: &UserId) -> Ruleset {
 
 fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), PushRuleError> {
     match change {
-        PushRuleChange::Set { rule, after, before } => {
-            set(rules, rule, after.as_deref(), before.as_deref())
-        }
+        PushRuleChange::Set {
+            rule,
+            after,
+            before,
+        } => set(rules, rule, after.as_deref(), before.as_deref()),
         PushRuleChange::Remove { kind, id } => Ok(rules.remove(kind, id)?),
         PushRuleChange::Enable { kind, id, enabled } => Ok(rules.set_enabled(kind, id, enabled)?),
         PushRuleChange::SetActions { kind, id, actions } => {
@@ -144,7 +161,9 @@ fn all_kinds(rules: &Ruleset) -> Value {
         _ => Map::new(),
     };
     for kind in KINDS {
-        kinds.entry(kind).or_insert_with(|| Value::Array(Vec::new()));
+        kinds
+            .entry(kind)
+            .or_insert_with(|| Value::Array(Vec::new()));
     }
     Value::Object(kinds)
 }

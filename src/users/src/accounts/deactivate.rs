@@ -38,7 +38,11 @@ impl Users {
                 let revoked = users.end_devices(&txn, user, None).await?;
                 devices::forget(&txn, user).await?;
                 let slot = txn.slot();
-                txn.put_placed(DEACTIVATION_JOBS.at(user), &DeactivationJobRow { erase }, slot);
+                txn.put_placed(
+                    DEACTIVATION_JOBS.at(user),
+                    &DeactivationJobRow { erase },
+                    slot,
+                );
                 server_log::tell(&txn, slot, Concern::User(user));
                 Ok(revoked)
             };

@@ -34,12 +34,18 @@ pub struct Hashing {
 impl Hashing {
     /// For real accounts.
     pub const fn owasp() -> Self {
-        Self { memory_kib: 7 * 1024, passes: 5 }
+        Self {
+            memory_kib: 7 * 1024,
+            passes: 5,
+        }
     }
 
     /// Protects nothing: for tests that make many accounts.
     pub const fn weak_for_tests() -> Self {
-        Self { memory_kib: 8, passes: 1 }
+        Self {
+            memory_kib: 8,
+            passes: 1,
+        }
     }
 }
 
@@ -179,7 +185,9 @@ fn matches(hashing: Hashing, stored: &PasswordHash, password: &Password) -> bool
     let (Ok(argon2), Ok(stored)) = (argon2(hashing), phc::PasswordHash::new(&stored.0)) else {
         return false;
     };
-    argon2.verify_password(password.0.as_bytes(), &stored).is_ok()
+    argon2
+        .verify_password(password.0.as_bytes(), &stored)
+        .is_ok()
 }
 
 #[cfg(test)]
@@ -200,8 +208,19 @@ mod tests {
 
     #[test]
     fn a_hash_of_another_cost_still_matches() {
-        let stored = hash(Hashing { memory_kib: 16, passes: 2 }, &password("a"), &[7; SALT_BYTES]);
-        assert!(matches(Hashing::weak_for_tests(), &stored.expect("it hashes"), &password("a")));
+        let stored = hash(
+            Hashing {
+                memory_kib: 16,
+                passes: 2,
+            },
+            &password("a"),
+            &[7; SALT_BYTES],
+        );
+        assert!(matches(
+            Hashing::weak_for_tests(),
+            &stored.expect("it hashes"),
+            &password("a")
+        ));
     }
 
     #[test]

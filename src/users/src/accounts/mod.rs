@@ -47,7 +47,9 @@ impl Users {
         db: &impl Read,
         user_id: &UserId,
     ) -> Result<Option<UserNumber>, StoreError> {
-        let Some(user) = self.number(db, user_id).await? else { return Ok(None) };
+        let Some(user) = self.number(db, user_id).await? else {
+            return Ok(None);
+        };
         Ok(self.is_active(db, user).await?.then_some(user))
     }
 }

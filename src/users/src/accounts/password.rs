@@ -35,7 +35,9 @@ impl Users {
 
     async fn password_of(&self, user_id: &UserId) -> Result<Option<Proven>, StoreError> {
         let db = self.snapshot().await?;
-        let Some(user) = self.number(&db, user_id).await? else { return Ok(None) };
+        let Some(user) = self.number(&db, user_id).await? else {
+            return Ok(None);
+        };
         let account = self.account(&db, user).await?;
         Ok(account
             .filter(|account| account.status == AccountStatus::Active)
@@ -51,7 +53,8 @@ impl Users {
     ) -> Result<bool, StoreError> {
         let account = self.account(db, proven.user).await?;
         Ok(account.is_some_and(|account| {
-            account.status == AccountStatus::Active && account.password.as_ref() == Some(&proven.hash)
+            account.status == AccountStatus::Active
+                && account.password.as_ref() == Some(&proven.hash)
         }))
     }
 
@@ -90,10 +93,15 @@ impl Users {
 
     /// Sets a password at the operator's word and logs out every device. Says whether there is such an active account.
     pub async fn reset_password(&self, name: &str, password: Password) -> Result<bool, LoginError> {
-        let Some(user_id) = self.login_name(name) else { return Ok(false) };
+        let Some(user_id) = self.login_name(name) else {
+            return Ok(false);
+        };
         let db = self.snapshot().await?;
-        let Some(user) = self.find_active(&db, &user_id).await? else { return Ok(false) };
-        self.change_password(user, password, Logout::Everybody).await?;
+        let Some(user) = self.find_active(&db, &user_id).await? else {
+            return Ok(false);
+        };
+        self.change_password(user, password, Logout::Everybody)
+            .await?;
         Ok(true)
     }
 }

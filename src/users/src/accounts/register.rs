@@ -33,11 +33,7 @@ pub struct Registered {
 
 impl Users {
     /// Whether nobody ever took this user id: a deactivated account keeps its name.
-    pub async fn is_available(
-        &self,
-        db: &impl Read,
-        user_id: &UserId,
-    ) -> Result<bool, StoreError> {
+    pub async fn is_available(&self, db: &impl Read, user_id: &UserId) -> Result<bool, StoreError> {
         match self.number(db, user_id).await? {
             Some(user) => Ok(self.account(db, user).await?.is_none()),
             None => Ok(true),
@@ -54,9 +50,10 @@ impl Users {
     /// caller's affair: the client-server API asks `registration` and interactive auth, the operator's commands ask nobody.
     pub async fn register(&self, new: NewAccount) -> Result<Registered, RegisterError> {
         let prepared = match &new.device {
-            Some(device) => {
-                Some(self.prepare_session(device).ok_or(RegisterError::DeviceId)?)
-            }
+            Some(device) => Some(
+                self.prepare_session(device)
+                    .ok_or(RegisterError::DeviceId)?,
+            ),
             None => None,
         };
         let password = match &new.password {
@@ -84,7 +81,11 @@ impl Users {
         };
         let (number, _) = self.0.store.transact(body).await?;
         let session = prepared.map(crate::sessions::Prepared::into_session);
-        Ok(Registered { user_id: new.user_id, number, session })
+        Ok(Registered {
+            user_id: new.user_id,
+            number,
+            session,
+        })
     }
 
     /// Makes an account at the operator's word, without a session.
@@ -95,7 +96,12 @@ impl Users {
         is_admin: bool,
     ) -> Result<OwnedUserId, RegisterError> {
         let user_id = self.wanted_name(name)?;
-        let new = NewAccount { user_id, password: Some(password), is_admin, device: None };
+        let new = NewAccount {
+            user_id,
+            password: Some(password),
+            is_admin,
+            device: None,
+        };
         Ok(self.register(new).await?.user_id)
     }
 }

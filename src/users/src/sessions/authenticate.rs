@@ -60,7 +60,9 @@ pub(crate) struct TokenCache(Cache<TokenHash, Authenticated>);
 
 impl TokenCache {
     pub(crate) fn new(bytes: u64) -> Self {
-        Self(Cache::new(usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX)))
+        Self(Cache::new(
+            usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX),
+        ))
     }
 
     pub(crate) fn remove(&self, hash: &TokenHash, stamp: Stamp) {
@@ -86,7 +88,10 @@ impl Users {
 
     async fn authenticate_from_disk(&self, hash: TokenHash) -> Result<Authenticated, TokenError> {
         let db = self.snapshot().await?;
-        let row = db.get(ACCESS_TOKENS.at(&hash)).await?.ok_or(TokenError::Unknown)?;
+        let row = db
+            .get(ACCESS_TOKENS.at(&hash))
+            .await?
+            .ok_or(TokenError::Unknown)?;
         let user_id = self.user_id(&db, row.user).await?;
         let user_id = user_id.ok_or(StoreError::Corrupt("access_tokens names no user"))?;
         let known = self.unexpired(Authenticated(Arc::new(Identity {
@@ -96,7 +101,11 @@ impl Users {
             expires: row.expires,
             seen: AtomicU64::new(0),
         })))?;
-        let read_at = if row.is_unused { self.note_first_use(hash, row).await? } else { db.stamp() };
+        let read_at = if row.is_unused {
+            self.note_first_use(hash, row).await?
+        } else {
+            db.stamp()
+        };
         self.0.tokens.0.offer(hash, known.clone(), read_at);
         Ok(known)
     }

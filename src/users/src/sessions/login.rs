@@ -43,6 +43,9 @@ impl Users {
             Ok::<_, LoginError>(())
         })
         .await?;
-        Ok(LoggedIn { user_id, session: prepared.into_session() })
+        Ok(LoggedIn {
+            user_id,
+            session: prepared.into_session(),
+        })
     }
 }

@@ -11,13 +11,13 @@ mod seen;
 mod start;
 mod token;
 
+pub(crate) use crate::sessions::{
+    authenticate::TokenCache, revoke::Revoked, seen::SeenBacklog, start::Prepared,
+};
 pub use crate::sessions::{
     authenticate::{Authenticated, Identity},
     login::LoggedIn,
     refresh::Renewed,
     start::{NewDevice, NewSession},
     token::{AccessToken, RefreshToken},
-};
-pub(crate) use crate::sessions::{
-    authenticate::TokenCache, revoke::Revoked, seen::SeenBacklog, start::Prepared,
 };

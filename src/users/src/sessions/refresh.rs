@@ -48,7 +48,10 @@ impl Users {
 }
 
 async fn renew(txn: &Txn, hash: &TokenHash, new: &Tokens) -> Result<Revoked, TokenError> {
-    let found = txn.get(REFRESH_TOKENS.at(hash)).await?.ok_or(TokenError::Unknown)?;
+    let found = txn
+        .get(REFRESH_TOKENS.at(hash))
+        .await?
+        .ok_or(TokenError::Unknown)?;
     let at = (found.user, found.device.as_str());
     let session = txn.get(SESSIONS.at(at)).await?.ok_or(TokenError::Unknown)?;
     let mut revoked = Revoked::default();
@@ -91,11 +94,16 @@ async fn use_next(
     revoked: &mut Revoked,
     session: SessionRow,
 ) -> Result<SessionRow, StoreError> {
-    let Some(next) = session.next else { return Ok(session) };
+    let Some(next) = session.next else {
+        return Ok(session);
+    };
     revoked.pair(txn, session.current);
     if let Some(mut row) = txn.get(ACCESS_TOKENS.at(&next.access)).await? {
         row.is_unused = false;
         txn.put(ACCESS_TOKENS.at(&next.access), &row);
     }
-    Ok(SessionRow { current: next, next: None })
+    Ok(SessionRow {
+        current: next,
+        next: None,
+    })
 }

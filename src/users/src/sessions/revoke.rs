@@ -146,9 +146,8 @@ impl Users {
         display_name: Option<&str>,
     ) -> Result<bool, StoreError> {
         let name = &display_name.map(super::start::short_device_name);
-        let body = move |txn: Txn| async move {
-            devices::rename(&txn, user, id, name.as_deref()).await
-        };
+        let body =
+            move |txn: Txn| async move { devices::rename(&txn, user, id, name.as_deref()).await };
         Ok(self.0.store.transact(body).await?.0)
     }
 }

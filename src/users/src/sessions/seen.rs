@@ -31,8 +31,9 @@ impl Users {
         if now.saturating_sub(before) < EVERY {
             return;
         }
-        let swap =
-            caller.seen.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
+        let swap = caller
+            .seen
+            .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
         if swap.is_err() {
             return;
         }
@@ -41,7 +42,13 @@ impl Users {
             return;
         }
         let key = (caller.number, caller.device_id.to_string());
-        backlog.waiting.insert(key, LastSeen { ip: ip.to_string(), ts: now });
+        backlog.waiting.insert(
+            key,
+            LastSeen {
+                ip: ip.to_string(),
+                ts: now,
+            },
+        );
         if !backlog.is_being_written {
             backlog.is_being_written = true;
             let users = self.clone();

@@ -66,14 +66,26 @@ impl Users {
     pub(crate) fn prepare_session(&self, new: &NewDevice) -> Option<Prepared> {
         let device_id = match &new.id {
             Some(id) => id.clone(),
-            None => self.0.random.token(DEVICE_ID_LENGTH).to_ascii_uppercase().into(),
+            None => self
+                .0
+                .random
+                .token(DEVICE_ID_LENGTH)
+                .to_ascii_uppercase()
+                .into(),
         };
         if device_id.as_str().is_empty() || device_id.as_str().len() > DEVICE_ID_BYTES {
             return None;
         }
         let display_name = new.display_name.as_deref().map(short_device_name);
-        let device = Device { display_name, created: self.0.clock.now().0 };
-        Some(Prepared { device_id, device, tokens: self.new_tokens(new.can_refresh) })
+        let device = Device {
+            display_name,
+            created: self.0.clock.now().0,
+        };
+        Some(Prepared {
+            device_id,
+            device,
+            tokens: self.new_tokens(new.can_refresh),
+        })
     }
 
     pub(crate) fn new_tokens(&self, can_refresh: bool) -> Tokens {
@@ -95,7 +107,13 @@ impl Prepared {
         let revoked = Revoked::session(txn, user, device).await?;
         devices::create(txn, user, device, &self.device).await?;
         let current = self.tokens.write(txn, user, device, Usage::Used);
-        txn.put(SESSIONS.at((user, device)), &SessionRow { current, next: None });
+        txn.put(
+            SESSIONS.at((user, device)),
+            &SessionRow {
+                current,
+                next: None,
+            },
+        );
         Ok(revoked)
     }
 
@@ -128,12 +146,20 @@ impl Tokens {
         let device = device.to_owned();
         let refresh = self.refresh.as_ref().map(RefreshToken::hash);
         if let Some(hash) = &refresh {
-            let row = RefreshTokenRow { user, device: device.clone() };
+            let row = RefreshTokenRow {
+                user,
+                device: device.clone(),
+            };
             txn.put(REFRESH_TOKENS.at(hash), &row);
         }
         let access = self.access.hash();
         let is_unused = usage == Usage::Unused;
-        let row = AccessTokenRow { user, device, expires: self.expires, is_unused };
+        let row = AccessTokenRow {
+            user,
+            device,
+            expires: self.expires,
+            is_unused,
+        };
         txn.put(ACCESS_TOKENS.at(&access), &row);
         TokenPair { access, refresh }
     }

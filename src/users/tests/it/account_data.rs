@@ -9,7 +9,11 @@ use crate::house::{House, commit};
 const ROOM: RoomNumber = RoomNumber(7);
 
 fn data(room: Option<RoomNumber>, kind: &str, content: &str) -> AccountData {
-    AccountData { room, kind: kind.to_owned(), content: content.to_owned() }
+    AccountData {
+        room,
+        kind: kind.to_owned(),
+        content: content.to_owned(),
+    }
 }
 
 #[tokio::test]
@@ -18,18 +22,32 @@ async fn the_last_value_counts() {
     let alice = house.user("alice").await.number;
     let users = &house.users;
     for content in ["{\"n\":1}", "{\"n\":2}"] {
-        users.set_account_data(alice, None, "a", content).await.expect("set");
-        users.set_account_data(alice, Some(ROOM), "a", content).await.expect("set");
+        users
+            .set_account_data(alice, None, "a", content)
+            .await
+            .expect("set");
+        users
+            .set_account_data(alice, Some(ROOM), "a", content)
+            .await
+            .expect("set");
     }
 
     let db = house.snapshot().await;
     for room in [None, Some(ROOM)] {
-        let content = account_data::get(&db, alice, room, "a").await.expect("it reads");
+        let content = account_data::get(&db, alice, room, "a")
+            .await
+            .expect("it reads");
         assert_eq!(content.as_deref(), Some("{\"n\":2}"));
     }
     assert_eq!(account_data::get(&db, alice, None, "b").await, Ok(None));
-    assert_eq!(account_data::get(&db, alice, Some(RoomNumber(8)), "a").await, Ok(None));
-    let log = db.page(ACCOUNT_DATA_LOG.under(alice), 10).await.expect("it reads");
+    assert_eq!(
+        account_data::get(&db, alice, Some(RoomNumber(8)), "a").await,
+        Ok(None)
+    );
+    let log = db
+        .page(ACCOUNT_DATA_LOG.under(alice), 10)
+        .await
+        .expect("it reads");
     assert_eq!(log.len(), 2, "one entry for each row");
 }
 
@@ -39,17 +57,41 @@ async fn a_reader_learns_of_each_change_once() {
     let alice = house.user("alice").await.number;
     let bob = house.user("bob").await.number;
     let users = &house.users;
-    users.set_account_data(alice, None, "a", "{}").await.expect("set");
+    users
+        .set_account_data(alice, None, "a", "{}")
+        .await
+        .expect("set");
     let since = house.snapshot().await.stamp();
-    users.set_account_data(alice, Some(ROOM), "b", "{}").await.expect("set");
-    users.set_account_data(alice, None, "c", "{\"n\":1}").await.expect("set");
-    users.set_account_data(bob, None, "d", "{}").await.expect("set");
-    users.set_account_data(alice, None, "c", "{\"n\":2}").await.expect("set");
+    users
+        .set_account_data(alice, Some(ROOM), "b", "{}")
+        .await
+        .expect("set");
+    users
+        .set_account_data(alice, None, "c", "{\"n\":1}")
+        .await
+        .expect("set");
+    users
+        .set_account_data(bob, None, "d", "{}")
+        .await
+        .expect("set");
+    users
+        .set_account_data(alice, None, "c", "{\"n\":2}")
+        .await
+        .expect("set");
 
     let db = house.snapshot().await;
-    let changed = users.account_data_since(&db, alice, since).await.expect("it reads");
-    assert_eq!(changed, [data(Some(ROOM), "b", "{}"), data(None, "c", "{\"n\":2}")]);
-    let nothing = users.account_data_since(&db, alice, db.stamp()).await.expect("it reads");
+    let changed = users
+        .account_data_since(&db, alice, since)
+        .await
+        .expect("it reads");
+    assert_eq!(
+        changed,
+        [data(Some(ROOM), "b", "{}"), data(None, "c", "{\"n\":2}")]
+    );
+    let nothing = users
+        .account_data_since(&db, alice, db.stamp())
+        .await
+        .expect("it reads");
     assert!(nothing.is_empty());
 }
 
@@ -65,7 +107,9 @@ async fn two_changes_in_one_commit_are_one() {
     .await;
 
     let db = house.snapshot().await;
-    let changed = account_data::since(&db, alice, since).await.expect("it reads");
+    let changed = account_data::since(&db, alice, since)
+        .await
+        .expect("it reads");
     assert_eq!(changed, [data(None, "a", "{\"n\":2}")]);
 }
 
@@ -85,8 +129,17 @@ async fn many_rows_are_all_read() {
     .await;
 
     let db = house.snapshot().await;
-    assert_eq!(account_data::all(&db, alice).await.expect("it reads").len(), 1_400);
-    assert_eq!(account_data::since(&db, alice, since).await.expect("it reads").len(), 1_400);
+    assert_eq!(
+        account_data::all(&db, alice).await.expect("it reads").len(),
+        1_400
+    );
+    assert_eq!(
+        account_data::since(&db, alice, since)
+            .await
+            .expect("it reads")
+            .len(),
+        1_400
+    );
 }
 
 #[tokio::test]
@@ -95,7 +148,10 @@ async fn everybody_has_push_rules_at_first() {
     let alice = house.user("alice").await;
     let db = house.snapshot().await;
 
-    let found = house.users.account_data_all(&db, alice.number, &alice.user_id).await;
+    let found = house
+        .users
+        .account_data_all(&db, alice.number, &alice.user_id)
+        .await;
     let found = found.expect("it reads");
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].kind, PUSH_RULES);
@@ -108,17 +164,33 @@ async fn tags_change_one_by_one() {
     let alice = house.user("alice").await.number;
     let users = &house.users;
     let order = json!({ "order": 0.5 });
-    users.set_tag(alice, ROOM, "m.favourite", Some(order.clone())).await.expect("set");
-    users.set_tag(alice, ROOM, "u.work", Some(json!({}))).await.expect("set");
-    users.set_tag(alice, ROOM, "u.work", None).await.expect("deleted");
+    users
+        .set_tag(alice, ROOM, "m.favourite", Some(order.clone()))
+        .await
+        .expect("set");
+    users
+        .set_tag(alice, ROOM, "u.work", Some(json!({})))
+        .await
+        .expect("set");
+    users
+        .set_tag(alice, ROOM, "u.work", None)
+        .await
+        .expect("deleted");
 
     let db = house.snapshot().await;
     let tags = users.tags(&db, alice, ROOM).await.expect("it reads");
-    assert_eq!(serde_json::Value::from(tags), json!({ "m.favourite": order }));
-    let content = account_data::get(&db, alice, Some(ROOM), "m.tag").await.expect("it reads");
-    let content: serde_json::Value =
-        serde_json::from_str(&content.expect("there")).expect("JSON");
-    assert_eq!(content, json!({ "tags": { "m.favourite": { "order": 0.5 } } }));
+    assert_eq!(
+        serde_json::Value::from(tags),
+        json!({ "m.favourite": order })
+    );
+    let content = account_data::get(&db, alice, Some(ROOM), "m.tag")
+        .await
+        .expect("it reads");
+    let content: serde_json::Value = serde_json::from_str(&content.expect("there")).expect("JSON");
+    assert_eq!(
+        content,
+        json!({ "tags": { "m.favourite": { "order": 0.5 } } })
+    );
 }
 
 #[tokio::test]
@@ -127,9 +199,18 @@ async fn tags_that_a_client_wrote_wrongly_are_no_tags() {
     let alice = house.user("alice").await.number;
     let users = &house.users;
     for content in ["{}", "{\"tags\":5}"] {
-        users.set_account_data(alice, Some(ROOM), "m.tag", content).await.expect("set");
+        users
+            .set_account_data(alice, Some(ROOM), "m.tag", content)
+            .await
+            .expect("set");
         let db = house.snapshot().await;
-        assert!(users.tags(&db, alice, ROOM).await.expect("it reads").is_empty());
+        assert!(
+            users
+                .tags(&db, alice, ROOM)
+                .await
+                .expect("it reads")
+                .is_empty()
+        );
     }
 }
 
@@ -148,10 +229,16 @@ async fn ignoring_counts_at_once() {
     assert!(ignored().await.is_empty());
 
     let content = r#"{"ignored_users":{"@bob:example.org":{},"nonsense":{},"@eve:b.org":{"x":1}}}"#;
-    users.set_account_data(alice, None, "m.ignored_user_list", content).await.expect("set");
+    users
+        .set_account_data(alice, None, "m.ignored_user_list", content)
+        .await
+        .expect("set");
     assert_eq!(ignored().await, ["@bob:example.org", "@eve:b.org"]);
 
-    users.set_account_data(alice, None, "m.ignored_user_list", "{}").await.expect("set");
+    users
+        .set_account_data(alice, None, "m.ignored_user_list", "{}")
+        .await
+        .expect("set");
     assert!(ignored().await.is_empty());
 }
 
@@ -162,9 +249,18 @@ async fn an_old_snapshot_does_not_bring_an_old_list_back() {
     let users = &house.users;
     let before = house.snapshot().await;
     let content = r#"{"ignored_users":{"@bob:example.org":{}}}"#;
-    users.set_account_data(alice, None, "m.ignored_user_list", content).await.expect("set");
+    users
+        .set_account_data(alice, None, "m.ignored_user_list", content)
+        .await
+        .expect("set");
 
-    assert!(users.ignored(&before, alice).await.expect("it reads").is_empty());
+    assert!(
+        users
+            .ignored(&before, alice)
+            .await
+            .expect("it reads")
+            .is_empty()
+    );
 
     let now = house.snapshot().await;
     assert_eq!(users.ignored(&now, alice).await.expect("it reads").len(), 1);

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use database::{
-    Memory, MockClock, Random, Read, SeededRandom, Snapshot, Store, Txn, UserNumber,
-    memory::Faults,
+    Memory, MockClock, Random, Read, SeededRandom, Snapshot, Store, Txn, UserNumber, memory::Faults,
 };
 use ruma::{OwnedUserId, server_name};
 use tokio_util::task::TaskTracker;
@@ -36,7 +35,11 @@ impl House {
 
     /// A second process on the same database, which knows nothing but what is there.
     pub(crate) fn restarted(&self) -> Self {
-        Self::on(self.memory.clone(), self.users.registration().clone(), self.seed + 1)
+        Self::on(
+            self.memory.clone(),
+            self.users.registration().clone(),
+            self.seed + 1,
+        )
     }
 
     fn on(memory: Memory, registration: Registration, seed: u64) -> Self {
@@ -50,14 +53,33 @@ impl House {
         };
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(seed));
         let users = Users::new(store.clone(), clock.clone(), random, config, tasks.clone());
-        Self { users, clock, store, faults: memory.faults(), tasks, memory, seed }
+        Self {
+            users,
+            clock,
+            store,
+            faults: memory.faults(),
+            tasks,
+            memory,
+            seed,
+        }
     }
 
     /// Registers a user and logs in.
     pub(crate) async fn user(&self, name: &str) -> Person {
-        let Registered { user_id, number, session } =
-            self.users.register(new_account(&self.users, name)).await.expect("it registers");
-        Person { user_id, number, session: session.expect("it logs in") }
+        let Registered {
+            user_id,
+            number,
+            session,
+        } = self
+            .users
+            .register(new_account(&self.users, name))
+            .await
+            .expect("it registers");
+        Person {
+            user_id,
+            number,
+            session: session.expect("it logs in"),
+        }
     }
 
     pub(crate) async fn login(&self, name: &str) -> LoggedIn {
@@ -65,7 +87,10 @@ impl House {
     }
 
     pub(crate) async fn login_with(&self, name: &str, device: NewDevice) -> LoggedIn {
-        self.users.login(name, &password(PASSWORD), &device).await.expect("it logs in")
+        self.users
+            .login(name, &password(PASSWORD), &device)
+            .await
+            .expect("it logs in")
     }
 
     pub(crate) async fn snapshot(&self) -> Snapshot {
@@ -73,7 +98,9 @@ impl House {
     }
 
     pub(crate) async fn device_ids(&self, user: UserNumber) -> Vec<String> {
-        let devices = devices::list(&self.snapshot().await, user).await.expect("it reads");
+        let devices = devices::list(&self.snapshot().await, user)
+            .await
+            .expect("it reads");
         devices.into_iter().map(|entry| entry.id).collect()
     }
 
@@ -113,14 +140,25 @@ pub(crate) fn new_account(users: &Users, name: &str) -> NewAccount {
 }
 
 pub(crate) fn device(id: &str) -> NewDevice {
-    NewDevice { id: Some(id.into()), ..NewDevice::default() }
+    NewDevice {
+        id: Some(id.into()),
+        ..NewDevice::default()
+    }
 }
 
 /// Every row of the tables that hold tokens.
 pub(crate) async fn count_of_tokens(db: &impl Read) -> (usize, usize, usize) {
     use users::tables::{ACCESS_TOKENS, REFRESH_TOKENS, SESSIONS};
-    let access = db.page(ACCESS_TOKENS.all(), 1000).await.expect("it reads").len();
-    let refresh = db.page(REFRESH_TOKENS.all(), 1000).await.expect("it reads").len();
+    let access = db
+        .page(ACCESS_TOKENS.all(), 1000)
+        .await
+        .expect("it reads")
+        .len();
+    let refresh = db
+        .page(REFRESH_TOKENS.all(), 1000)
+        .await
+        .expect("it reads")
+        .len();
     let sessions = db.page(SESSIONS.all(), 1000).await.expect("it reads").len();
     (access, refresh, sessions)
 }

@@ -28,7 +28,10 @@ async fn wrong_users_and_wrong_passwords_get_the_same_answer() {
         ("not a name!", PASSWORD),
         ("", PASSWORD),
     ] {
-        let refused = house.users.login(name, &password(secret), &NewDevice::default()).await;
+        let refused = house
+            .users
+            .login(name, &password(secret), &NewDevice::default())
+            .await;
         assert!(matches!(refused, Err(LoginError::Refused)), "{name}");
     }
 }
@@ -37,9 +40,15 @@ async fn wrong_users_and_wrong_passwords_get_the_same_answer() {
 async fn a_login_with_a_known_device_takes_it_over() {
     let house = House::new();
     let alice = house.user("alice").await;
-    let named = NewDevice { display_name: Some("Phone".to_owned()), ..device("PHONE") };
+    let named = NewDevice {
+        display_name: Some("Phone".to_owned()),
+        ..device("PHONE")
+    };
     let first = house.login_with("alice", named).await;
-    let renamed = NewDevice { display_name: Some("Other".to_owned()), ..device("PHONE") };
+    let renamed = NewDevice {
+        display_name: Some("Other".to_owned()),
+        ..device("PHONE")
+    };
 
     let second = house.login_with("alice", renamed).await;
 
@@ -47,8 +56,13 @@ async fn a_login_with_a_known_device_takes_it_over() {
     assert!(house.owner(&token(&second.session)).await.is_some());
     assert_eq!(house.device_ids(alice.number).await.len(), 2);
     let db = house.snapshot().await;
-    let phone = devices::get(&db, alice.number, "PHONE").await.expect("it reads");
-    assert_eq!(phone.expect("there").device.display_name.as_deref(), Some("Phone"));
+    let phone = devices::get(&db, alice.number, "PHONE")
+        .await
+        .expect("it reads");
+    assert_eq!(
+        phone.expect("there").device.display_name.as_deref(),
+        Some("Phone")
+    );
     assert_eq!(count_of_tokens(&db).await, (2, 0, 2));
 }
 
@@ -70,7 +84,10 @@ async fn absurd_device_ids_are_refused() {
     house.user("alice").await;
 
     for id in [String::new(), "x".repeat(256)] {
-        let refused = house.users.login("alice", &password(PASSWORD), &device(&id)).await;
+        let refused = house
+            .users
+            .login("alice", &password(PASSWORD), &device(&id))
+            .await;
         assert!(matches!(refused, Err(LoginError::DeviceId)));
     }
 }

@@ -8,19 +8,32 @@ use crate::house::{House, count_of_tokens, token};
 
 async fn refreshable(house: &House) -> NewSession {
     house.user("alice").await;
-    let device =
-        NewDevice { id: Some("PHONE".into()), can_refresh: true, ..NewDevice::default() };
+    let device = NewDevice {
+        id: Some("PHONE".into()),
+        can_refresh: true,
+        ..NewDevice::default()
+    };
     house.login_with("alice", device).await.session
 }
 
 fn refresh_token(session: &NewSession) -> String {
-    session.refresh_token.clone().expect("it can refresh").reveal()
+    session
+        .refresh_token
+        .clone()
+        .expect("it can refresh")
+        .reveal()
 }
 
 async fn refresh(house: &House, token: &str) -> (String, String) {
-    let Renewed { access_token, refresh_token, .. } =
-        house.users.refresh(token).await.expect("it refreshes");
-    (access_token.reveal(), refresh_token.expect("another one").reveal())
+    let Renewed {
+        access_token,
+        refresh_token,
+        ..
+    } = house.users.refresh(token).await.expect("it refreshes");
+    (
+        access_token.reveal(),
+        refresh_token.expect("another one").reveal(),
+    )
 }
 
 #[tokio::test]
@@ -30,7 +43,9 @@ async fn only_clients_that_can_refresh_get_tokens_that_expire() {
     let expires_in = session.expires_in.expect("it expires");
 
     house.owner(&token(&session)).await.expect("good");
-    house.clock.advance(expires_in.saturating_sub(Duration::from_millis(1)));
+    house
+        .clock
+        .advance(expires_in.saturating_sub(Duration::from_millis(1)));
     house.owner(&token(&session)).await.expect("still good");
     house.clock.advance(Duration::from_millis(1));
     let expired = house.users.authenticate(&token(&session)).await;
@@ -45,7 +60,9 @@ async fn an_expired_token_is_told_so_after_a_restart_too() {
     let house = House::new();
     let session = refreshable(&house).await;
     let restarted = house.restarted();
-    restarted.clock.advance(session.expires_in.expect("it expires"));
+    restarted
+        .clock
+        .advance(session.expires_in.expect("it expires"));
     let expired = restarted.users.authenticate(&token(&session)).await;
     assert!(matches!(expired, Err(TokenError::Expired)));
 }
@@ -57,7 +74,10 @@ async fn the_old_pair_lives_until_the_new_access_token_is_used() {
     house.owner(&token(&session)).await.expect("good");
     let (access, next) = refresh(&house, &refresh_token(&session)).await;
 
-    assert!(house.owner(&token(&session)).await.is_some(), "nobody used the new one yet");
+    assert!(
+        house.owner(&token(&session)).await.is_some(),
+        "nobody used the new one yet"
+    );
     assert!(house.owner(&access).await.is_some());
 
     assert!(house.owner(&token(&session)).await.is_none());
@@ -77,7 +97,10 @@ async fn the_old_pair_lives_until_the_new_refresh_token_is_used() {
     let (third, _) = refresh(&house, &next).await;
 
     assert!(house.owner(&token(&session)).await.is_none());
-    assert!(house.owner(&second).await.is_some(), "the third was not used yet");
+    assert!(
+        house.owner(&second).await.is_some(),
+        "the third was not used yet"
+    );
     assert!(house.owner(&third).await.is_some());
     assert!(house.owner(&second).await.is_none());
 }
@@ -107,7 +130,10 @@ async fn what_a_device_has_does_not_grow_with_refreshes() {
         next = refreshed;
     }
     let (access, refresh, sessions) = count_of_tokens(&house.snapshot().await).await;
-    assert!(access <= 3 && refresh <= 2 && sessions == 2, "{access} {refresh} {sessions}");
+    assert!(
+        access <= 3 && refresh <= 2 && sessions == 2,
+        "{access} {refresh} {sessions}"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +148,10 @@ async fn a_logout_ends_both_pairs() {
     assert!(house.owner(&token(&session)).await.is_none());
     assert!(house.owner(&access).await.is_none());
     for token in [refresh_token(&session), next] {
-        assert!(matches!(house.users.refresh(&token).await, Err(TokenError::Unknown)));
+        assert!(matches!(
+            house.users.refresh(&token).await,
+            Err(TokenError::Unknown)
+        ));
     }
 }
 

@@ -21,7 +21,11 @@ async fn tokens_outlive_a_restart() {
     let house = House::new();
     let alice = house.user("alice").await;
 
-    let owner = house.restarted().owner(&alice.token()).await.expect("still good");
+    let owner = house
+        .restarted()
+        .owner(&alice.token())
+        .await
+        .expect("still good");
     assert_eq!(owner.number, alice.number);
 }
 
@@ -33,7 +37,11 @@ async fn a_warm_token_does_not_touch_the_database() {
 
     // Another process ends the session behind our back: only the database knows.
     let other = house.restarted();
-    other.users.logout_all(alice.number).await.expect("it logs out");
+    other
+        .users
+        .logout_all(alice.number)
+        .await
+        .expect("it logs out");
 
     assert!(house.owner(&alice.token()).await.is_some());
     assert!(other.owner(&alice.token()).await.is_none());
@@ -63,7 +71,11 @@ async fn logging_out_everywhere_spares_other_users() {
         house.owner(&token).await.expect("good");
     }
 
-    house.users.logout_all(alice.number).await.expect("it logs out");
+    house
+        .users
+        .logout_all(alice.number)
+        .await
+        .expect("it logs out");
 
     assert!(house.owner(&alice.token()).await.is_none());
     assert!(house.owner(&token(&phone.session)).await.is_none());
@@ -79,7 +91,11 @@ async fn a_deleted_device_takes_its_tokens_along() {
     house.owner(&token(&phone.session)).await.expect("good");
 
     let ids = vec!["PHONE".to_owned(), "UNKNOWN".to_owned()];
-    house.users.delete_devices(alice.number, ids).await.expect("it deletes");
+    house
+        .users
+        .delete_devices(alice.number, ids)
+        .await
+        .expect("it deletes");
 
     assert!(house.owner(&token(&phone.session)).await.is_none());
     assert_eq!(house.device_ids(alice.number).await.len(), 1);
@@ -101,7 +117,10 @@ async fn a_logout_that_is_cut_off_is_still_whole() {
             () = tokio::task::yield_now() => {}
         }
     }
-    assert!(house.owner(&alice.token()).await.is_some(), "nothing is visible yet");
+    assert!(
+        house.owner(&alice.token()).await.is_some(),
+        "nothing is visible yet"
+    );
 
     house.faults.release();
     house.tasks.close();
@@ -118,12 +137,30 @@ async fn a_device_is_renamed() {
     house.login_with("alice", device("PHONE")).await;
 
     let users = &house.users;
-    assert!(users.rename_device(alice.number, "PHONE", Some("My phone")).await.expect("done"));
-    assert!(users.rename_device(alice.number, "PHONE", None).await.expect("done"));
-    assert!(!users.rename_device(alice.number, "UNKNOWN", Some("x")).await.expect("done"));
+    assert!(
+        users
+            .rename_device(alice.number, "PHONE", Some("My phone"))
+            .await
+            .expect("done")
+    );
+    assert!(
+        users
+            .rename_device(alice.number, "PHONE", None)
+            .await
+            .expect("done")
+    );
+    assert!(
+        !users
+            .rename_device(alice.number, "UNKNOWN", Some("x"))
+            .await
+            .expect("done")
+    );
 
     let db = house.snapshot().await;
-    let phone = devices::get(&db, alice.number, "PHONE").await.expect("it reads").expect("there");
+    let phone = devices::get(&db, alice.number, "PHONE")
+        .await
+        .expect("it reads")
+        .expect("there");
     assert_eq!(phone.device.display_name.as_deref(), Some("My phone"));
 }
 
@@ -165,6 +202,10 @@ async fn a_late_note_does_not_bring_a_device_back() {
     house.tasks.close();
     house.tasks.wait().await;
 
-    let rows = house.snapshot().await.page(devices::LAST_SEEN.all(), 1).await;
+    let rows = house
+        .snapshot()
+        .await
+        .page(devices::LAST_SEEN.all(), 1)
+        .await;
     assert!(rows.expect("it reads").is_empty());
 }

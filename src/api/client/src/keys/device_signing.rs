@@ -25,7 +25,8 @@ pub(crate) async fn upload(
     let Call {
         caller, request, ..
     } = call;
-    let key = |key: &Option<Raw<encryption::CrossSigningKey>>, usage| parse(&caller, key, usage);
+    let key =
+        |key: &Option<Raw<encryption::CrossSigningKey>>, usage| parse(&caller, key.as_ref(), usage);
     let upload = CrossSigningUpload {
         master: key(&request.master_key, Usage::Master)?,
         self_signing: key(&request.self_signing_key, Usage::SelfSigning)?,
@@ -56,7 +57,7 @@ pub(crate) async fn upload(
 
 fn parse(
     caller: &User,
-    key: &Option<Raw<encryption::CrossSigningKey>>,
+    key: Option<&Raw<encryption::CrossSigningKey>>,
     usage: Usage,
 ) -> Result<Option<CrossSigningKey>, ApiError> {
     let Some(key) = key else { return Ok(None) };

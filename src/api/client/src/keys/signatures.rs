@@ -40,7 +40,7 @@ pub(crate) async fn upload(
     let mut keys = Vec::new();
     for (owner_id, signed) in &request.signed_keys {
         let owner = users.number(&db, owner_id).await?;
-        for (key, json) in signed.iter() {
+        for (key, json) in signed {
             match (owner, SignedObject::parse(json.get())) {
                 (Some(owner), Ok(object)) => {
                     owners.push(owner_id);

@@ -74,7 +74,7 @@ pub(super) async fn require(
         .await?;
     rules
         .get(kind, id)
-        .map(|rule| rule.to_owned())
+        .map(ruma::push::AnyPushRuleRef::to_owned)
         .ok_or_else(not_found)
 }
 

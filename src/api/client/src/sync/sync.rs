@@ -58,10 +58,18 @@ pub(super) async fn sync(
 }
 
 async fn asked(users: &Users, call: Call<SyncQuery>) -> Result<SyncRequest, ApiError> {
-    let Call { caller, request: query, .. } = call;
+    let Call {
+        caller,
+        request: query,
+        ..
+    } = call;
     let since = match query.since.as_deref() {
         None | Some("") => None,
-        Some(token) => Some(token.parse::<SyncToken>().map_err(ApiError::invalid_param)?),
+        Some(token) => Some(
+            token
+                .parse::<SyncToken>()
+                .map_err(ApiError::invalid_param)?,
+        ),
     };
     let filter = filter(users, &caller, query.filter.as_deref()).await?;
     Ok(SyncRequest {
@@ -114,6 +122,8 @@ impl IncomingRequest for SyncQuery {
         request: HttpRequest<&[u8]>,
         _: &[&str],
     ) -> Result<Self, DeserializationError> {
-        Ok(serde_html_form::from_str(request.uri().query().unwrap_or_default())?)
+        Ok(serde_html_form::from_str(
+            request.uri().query().unwrap_or_default(),
+        )?)
     }
 }

@@ -5,6 +5,7 @@ mod account_data;
 mod devices;
 mod discovery;
 mod edge;
+mod membership;
 mod person;
 mod profile;
 mod rooms;

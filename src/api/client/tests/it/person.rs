@@ -40,27 +40,41 @@ impl User {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.server.request("GET", path, Some(&self.token), None).await
+        self.server
+            .request("GET", path, Some(&self.token), None)
+            .await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.server.request("DELETE", path, Some(&self.token), None).await
+        self.server
+            .request("DELETE", path, Some(&self.token), None)
+            .await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         let body = body.to_string().into_bytes();
-        self.server.request("POST", path, Some(&self.token), Some(body)).await
+        self.server
+            .request("POST", path, Some(&self.token), Some(body))
+            .await
     }
 
     pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         let body = body.to_string().into_bytes();
-        self.server.request("PUT", path, Some(&self.token), Some(body)).await
+        self.server
+            .request("PUT", path, Some(&self.token), Some(body))
+            .await
     }
 
     /// `preset` as the spec names it, such as `public_chat`.
     pub(crate) async fn create_room(&self, preset: &str) -> String {
-        let answer = self.post("/v3/createRoom", json!({ "preset": preset })).await.expect_ok();
-        answer["room_id"].as_str().expect("createRoom tells it").to_owned()
+        let answer = self
+            .post("/v3/createRoom", json!({ "preset": preset }))
+            .await
+            .expect_ok();
+        answer["room_id"]
+            .as_str()
+            .expect("createRoom tells it")
+            .to_owned()
     }
 
     pub(crate) async fn join(&self, room: &str) -> Answer {
@@ -68,7 +82,8 @@ impl User {
     }
 
     pub(crate) async fn leave(&self, room: &str) -> Answer {
-        self.post(&format!("/v3/rooms/{room}/leave"), json!({})).await
+        self.post(&format!("/v3/rooms/{room}/leave"), json!({}))
+            .await
     }
 
     pub(crate) async fn invite(&self, user: &Self, room: &str) -> Answer {
@@ -93,28 +108,44 @@ impl User {
         let path = format!("/v3/rooms/{room}/send/m.room.message/{transaction}");
         let content = json!({ "msgtype": "m.text", "body": text });
         let answer = self.put(&path, content).await.expect_ok();
-        answer["event_id"].as_str().expect("send tells it").to_owned()
+        answer["event_id"]
+            .as_str()
+            .expect("send tells it")
+            .to_owned()
     }
 
     pub(crate) async fn set_state(&self, room: &str, kind: &str, key: &str, to: Value) -> Answer {
-        self.put(&format!("/v3/rooms/{room}/state/{kind}/{key}"), to).await
+        self.put(&format!("/v3/rooms/{room}/state/{kind}/{key}"), to)
+            .await
     }
 
     /// What is new since a token, or everything, without waiting.
     pub(crate) async fn sync(&self, since: Option<&str>) -> Value {
-        let since = since.map(|token| format!("&since={token}")).unwrap_or_default();
-        self.get(&format!("/v3/sync?timeout=0{since}")).await.expect_ok()
+        let since = since
+            .map(|token| format!("&since={token}"))
+            .unwrap_or_default();
+        self.get(&format!("/v3/sync?timeout=0{since}"))
+            .await
+            .expect_ok()
     }
 
     async fn membership(&self, change: &str, user: &Self, room: &str) -> Answer {
-        self.post(&format!("/v3/rooms/{room}/{change}"), json!({ "user_id": user.user_id })).await
+        self.post(
+            &format!("/v3/rooms/{room}/{change}"),
+            json!({ "user_id": user.user_id }),
+        )
+        .await
     }
 }
 
 impl Answer {
     pub(crate) fn new(parts: Parts, bytes: &[u8]) -> Self {
         let body = serde_json::from_slice(bytes).unwrap_or_default();
-        Self { status: parts.status, headers: parts.headers, body }
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     #[track_caller]

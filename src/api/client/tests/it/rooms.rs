@@ -12,12 +12,24 @@ async fn who_may_not_read_a_room_is_told_so_before_what_is_missing() {
     let room = alice.create_room("private_chat").await;
     let path = format!("/v3/rooms/{room}/messages");
 
-    mallory.get(&path).await.expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
-    alice.get(&path).await.expect_error(StatusCode::BAD_REQUEST, "M_MISSING_PARAM");
+    mallory
+        .get(&path)
+        .await
+        .expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
+    alice
+        .get(&path)
+        .await
+        .expect_error(StatusCode::BAD_REQUEST, "M_MISSING_PARAM");
     let wrong = format!("{path}?dir=x");
-    alice.get(&wrong).await.expect_error(StatusCode::BAD_REQUEST, "M_INVALID_PARAM");
+    alice
+        .get(&wrong)
+        .await
+        .expect_error(StatusCode::BAD_REQUEST, "M_INVALID_PARAM");
     let unknown = "/v3/rooms/!nowhere:example.org/messages?dir=b";
-    alice.get(unknown).await.expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
+    alice
+        .get(unknown)
+        .await
+        .expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
 }
 
 #[tokio::test]
@@ -36,7 +48,10 @@ async fn a_page_of_messages_says_where_it_began_and_where_to_go_on() {
 
     let bodies = |page: &serde_json::Value| {
         let chunk = page["chunk"].as_array().expect("a chunk").clone();
-        chunk.iter().map(|event| event["content"]["body"].clone()).collect::<Vec<_>>()
+        chunk
+            .iter()
+            .map(|event| event["content"]["body"].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(bodies(&first), ["three", "two"]);
     assert_eq!(bodies(&second)[0], "one");
@@ -50,11 +65,16 @@ async fn unknown_keys_of_a_join_go_into_the_member_event() {
     let [alice, bob] = server.users(["alice", "bob"]).await;
     let room = alice.create_room("public_chat").await;
 
-    bob.post(&format!("/v3/join/{room}"), json!({ "foo": "bar" })).await.expect_ok();
+    bob.post(&format!("/v3/join/{room}"), json!({ "foo": "bar" }))
+        .await
+        .expect_ok();
 
     let member = format!("/v3/rooms/{room}/state/m.room.member/{}", bob.user_id);
     let content = alice.get(&member).await.expect_ok();
-    assert_eq!((&content["foo"], &content["membership"]), (&json!("bar"), &json!("join")));
+    assert_eq!(
+        (&content["foo"], &content["membership"]),
+        (&json!("bar"), &json!("join"))
+    );
 }
 
 #[tokio::test]
@@ -66,9 +86,14 @@ async fn joined_members_have_names_and_avatars_even_if_they_are_null() {
 
     let joined = alice.get(&path).await.expect_ok();
 
-    let profile = joined["joined"][&alice.user_id].as_object().expect("a profile").clone();
+    let profile = joined["joined"][&alice.user_id]
+        .as_object()
+        .expect("a profile")
+        .clone();
     assert!(profile.contains_key("display_name") && profile["avatar_url"].is_null());
-    bob.get(&path).await.expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
+    bob.get(&path)
+        .await
+        .expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
 }
 
 #[tokio::test]
@@ -83,9 +108,13 @@ async fn a_state_key_may_be_left_out_in_every_way() {
         let content = alice.get(&path).await.expect_ok();
         assert_eq!(content["name"], path.as_str());
     }
-    let event = alice.get(&format!("/v3/rooms/{room}/state/m.room.name?format=event")).await;
+    let event = alice
+        .get(&format!("/v3/rooms/{room}/state/m.room.name?format=event"))
+        .await;
     assert_eq!(event.expect_ok()["sender"], alice.user_id.as_str());
-    let nothing = alice.get(&format!("/v3/rooms/{room}/state/m.room.nothing")).await;
+    let nothing = alice
+        .get(&format!("/v3/rooms/{room}/state/m.room.nothing"))
+        .await;
     nothing.expect_error(StatusCode::NOT_FOUND, "M_NOT_FOUND");
 }
 
@@ -93,7 +122,10 @@ async fn a_state_key_may_be_left_out_in_every_way() {
 async fn the_create_event_of_version_12_has_its_room_id_for_clients() {
     let server = TestServer::new().await;
     let alice = server.user("alice").await;
-    let created = alice.post("/v3/createRoom", json!({ "room_version": "12" })).await.expect_ok();
+    let created = alice
+        .post("/v3/createRoom", json!({ "room_version": "12" }))
+        .await
+        .expect_ok();
     let room = created["room_id"].as_str().expect("a room id");
     let create = format!("/v3/rooms/{room}/event/${}", &room[1..]);
 
@@ -101,7 +133,10 @@ async fn the_create_event_of_version_12_has_its_room_id_for_clients() {
     let context = create.replace("/event/", "/context/");
     let context = alice.get(&context).await.expect_ok();
 
-    assert_eq!((&event["type"], &event["room_id"]), (&json!("m.room.create"), &json!(room)));
+    assert_eq!(
+        (&event["type"], &event["room_id"]),
+        (&json!("m.room.create"), &json!(room))
+    );
     assert_eq!(context["event"]["room_id"], room);
     assert!(context["start"].is_string() && context["end"].is_string());
 }
@@ -111,8 +146,12 @@ async fn a_room_version_must_be_text_and_known() {
     let server = TestServer::new().await;
     let alice = server.user("alice").await;
 
-    let number = alice.post("/v3/createRoom", json!({ "room_version": 1 })).await;
-    let unknown = alice.post("/v3/createRoom", json!({ "room_version": "nonsense" })).await;
+    let number = alice
+        .post("/v3/createRoom", json!({ "room_version": 1 }))
+        .await;
+    let unknown = alice
+        .post("/v3/createRoom", json!({ "room_version": "nonsense" }))
+        .await;
 
     number.expect_error(StatusCode::BAD_REQUEST, "M_BAD_JSON");
     unknown.expect_error(StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION");
@@ -123,22 +162,39 @@ async fn aliases_have_errcodes_of_their_own() {
     let server = TestServer::new().await;
     let alice = server.user("alice").await;
     let room = alice.create_room("private_chat").await;
-    let name = format!("#lobby:{}", alice.user_id.split_once(':').expect("a server name").1);
+    let name = format!(
+        "#lobby:{}",
+        alice.user_id.split_once(':').expect("a server name").1
+    );
     let path = format!("/v3/directory/room/{}", name.replace('#', "%23"));
     let canonical = format!("/v3/rooms/{room}/state/m.room.canonical_alias");
 
-    alice.get(&path).await.expect_error(StatusCode::NOT_FOUND, "M_NOT_FOUND");
+    alice
+        .get(&path)
+        .await
+        .expect_error(StatusCode::NOT_FOUND, "M_NOT_FOUND");
     let missing = alice.put(&canonical, json!({ "alias": name })).await;
     missing.expect_error(StatusCode::BAD_REQUEST, "M_BAD_ALIAS");
     let invalid = alice.put(&canonical, json!({ "alias": "%lobby" })).await;
     invalid.expect_error(StatusCode::BAD_REQUEST, "M_INVALID_PARAM");
-    alice.put(&path, json!({ "room_id": room })).await.expect_ok();
+    alice
+        .put(&path, json!({ "room_id": room }))
+        .await
+        .expect_ok();
     let taken = alice.put(&path, json!({ "room_id": room })).await;
     taken.expect_error(StatusCode::CONFLICT, "M_UNKNOWN");
-    let in_use = alice.post("/v3/createRoom", json!({ "room_alias_name": "lobby" })).await;
+    let in_use = alice
+        .post("/v3/createRoom", json!({ "room_alias_name": "lobby" }))
+        .await;
     in_use.expect_error(StatusCode::BAD_REQUEST, "M_ROOM_IN_USE");
-    alice.put(&canonical, json!({ "alias": name })).await.expect_ok();
-    let aliases = alice.get(&format!("/v3/rooms/{room}/aliases")).await.expect_ok();
+    alice
+        .put(&canonical, json!({ "alias": name }))
+        .await
+        .expect_ok();
+    let aliases = alice
+        .get(&format!("/v3/rooms/{room}/aliases"))
+        .await
+        .expect_ok();
     assert_eq!(aliases["aliases"], json!([name]));
     alice.delete(&path).await.expect_ok();
 
@@ -152,7 +208,10 @@ async fn only_who_has_left_can_forget() {
     let room = alice.create_room("private_chat").await;
     let path = format!("/v3/rooms/{room}/forget");
 
-    alice.post(&path, json!({})).await.expect_error(StatusCode::BAD_REQUEST, "M_UNKNOWN");
+    alice
+        .post(&path, json!({}))
+        .await
+        .expect_error(StatusCode::BAD_REQUEST, "M_UNKNOWN");
     alice.leave(&room).await.expect_ok();
     alice.post(&path, json!({})).await.expect_ok();
     let messages = alice.get(&format!("/v3/rooms/{room}/messages?dir=b")).await;
@@ -187,12 +246,19 @@ async fn receipts_and_typing_refuse_what_makes_no_sense() {
     let path = format!("/v3/rooms/{room}/receipt/m.read/{event}");
 
     alice.post(&path, json!({})).await.expect_ok();
-    alice.post(&path, json!({ "thread_id": "main" })).await.expect_ok();
+    alice
+        .post(&path, json!({ "thread_id": "main" }))
+        .await
+        .expect_ok();
     let empty = alice.post(&path, json!({ "thread_id": "" })).await;
     assert_eq!(empty.status, StatusCode::BAD_REQUEST);
-    bob.post(&path, json!({})).await.expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
+    bob.post(&path, json!({}))
+        .await
+        .expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
     let typing = format!("/v3/rooms/{room}/typing/{}", bob.user_id);
-    let others = alice.put(&typing, json!({ "typing": true, "timeout": 1000 })).await;
+    let others = alice
+        .put(&typing, json!({ "typing": true, "timeout": 1000 }))
+        .await;
     others.expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
 }
 
@@ -204,13 +270,25 @@ async fn what_was_redacted_shows_its_redaction() {
     let event = alice.send(&room, "a secret").await;
 
     let redact = format!("/v3/rooms/{room}/redact/{event}/t1");
-    let sent = alice.put(&redact, json!({ "reason": "spam" })).await.expect_ok();
-    let again = alice.put(&redact, json!({ "reason": "spam" })).await.expect_ok();
+    let sent = alice
+        .put(&redact, json!({ "reason": "spam" }))
+        .await
+        .expect_ok();
+    let again = alice
+        .put(&redact, json!({ "reason": "spam" }))
+        .await
+        .expect_ok();
 
-    let seen = alice.get(&format!("/v3/rooms/{room}/event/{event}")).await.expect_ok();
+    let seen = alice
+        .get(&format!("/v3/rooms/{room}/event/{event}"))
+        .await
+        .expect_ok();
     assert_eq!(sent, again);
     assert_eq!(seen["content"], json!({}));
     let because = &seen["unsigned"]["redacted_because"];
-    assert_eq!((&because["event_id"], &because["redacts"]), (&sent["event_id"], &json!(event)));
+    assert_eq!(
+        (&because["event_id"], &because["redacts"]),
+        (&sent["event_id"], &json!(event))
+    );
     assert_eq!(because["content"]["redacts"], json!(event));
 }

@@ -44,7 +44,10 @@ impl Default for TestOptions {
     fn default() -> Self {
         Self {
             registration: Registration::Open,
-            rate_limits: RateLimits { enabled: false, ..RateLimits::default() },
+            rate_limits: RateLimits {
+                enabled: false,
+                ..RateLimits::default()
+            },
             default_room_version: RoomVersionId::V12,
         }
     }
@@ -67,7 +70,11 @@ impl TestServer {
             &*random,
         );
         let edge = Arc::new(Edge::new(client_api::routes(api), gate));
-        Self { clock, memory, edge }
+        Self {
+            clock,
+            memory,
+            edge,
+        }
     }
 
     /// Registers people, each with one device.
@@ -76,7 +83,9 @@ impl TestServer {
         for name in names {
             people.push(self.user(name).await);
         }
-        people.try_into().unwrap_or_else(|_| unreachable!("as many people as names"))
+        people
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("as many people as names"))
     }
 
     pub(crate) async fn user(&self, name: &str) -> User {
@@ -114,7 +123,8 @@ impl TestServer {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
-        self.request("POST", path, None, Some(body.to_string().into_bytes())).await
+        self.request("POST", path, None, Some(body.to_string().into_bytes()))
+            .await
     }
 
     /// Any request. A `path` that does not begin with `/_` or `/.` stands below `/_matrix/client`.
@@ -134,13 +144,21 @@ impl TestServer {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let payload = Payload::Ready(body.unwrap_or_default().into());
-        self.answer(request.body(payload).expect("a valid request")).await
+        self.answer(request.body(payload).expect("a valid request"))
+            .await
     }
 
     pub(crate) async fn answer(&self, request: Request<Payload>) -> Answer {
-        let response = self.edge.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await;
+        let response = self
+            .edge
+            .answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST))
+            .await;
         let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.expect("bodies are in memory").to_bytes();
+        let bytes = body
+            .collect()
+            .await
+            .expect("bodies are in memory")
+            .to_bytes();
         Answer::new(parts, &bytes)
     }
 }
@@ -184,7 +202,15 @@ async fn house(
         stop.clone(),
     );
     let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
-    let sync = Sync::open(rooms.clone(), devices.clone(), push.clone(), SyncConfig::default(), &tasks, stop).await;
+    let sync = Sync::open(
+        rooms.clone(),
+        devices.clone(),
+        push.clone(),
+        SyncConfig::default(),
+        &tasks,
+        stop,
+    )
+    .await;
     ClientApi {
         users,
         devices,

@@ -56,10 +56,23 @@ async fn cold_rows_are_found_and_paged() {
     let db = store.snapshot().await.expect("a snapshot");
     let keys = |rows: Vec<(u64, String)>| rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
     // 700 to 703 are in one block.
-    let many = [700, 701, 702, 703, 3, COUNT, 1500].map(|key| ROWS.at(key)).to_vec();
+    let many = [700, 701, 702, 703, 3, COUNT, 1500]
+        .map(|key| ROWS.at(key))
+        .to_vec();
     let many = db.get_many(many).await.expect("a read");
-    let found: Vec<_> = many.iter().map(|row| row.as_ref().map(String::len)).collect();
-    let expected = [Some(304), Some(304), Some(304), Some(304), Some(302), None, Some(305)];
+    let found: Vec<_> = many
+        .iter()
+        .map(|row| row.as_ref().map(String::len))
+        .collect();
+    let expected = [
+        Some(304),
+        Some(304),
+        Some(304),
+        Some(304),
+        Some(302),
+        None,
+        Some(305),
+    ];
     assert_eq!(found, expected);
     assert_eq!(db.exists(ROWS.at(1200)).await, Ok(true));
     let page = db.page(ROWS.all().after(690), 100).await.expect("a page");

@@ -219,6 +219,7 @@ fn a_display_name_is_not_a_pattern() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of conditions")]
 fn conditions() {
     let event = event(&json!({
         "type": "m.room.message", "sender": "@s:x", "state_key": "k",
