@@ -11,6 +11,7 @@ export CARGO_TARGET_DIR
 # Debian packages: the linker, what bindgen needs for RocksDB, and Python for the tests with real clients.
 BUILD_PACKAGES := g++ libclang-dev mold
 TEST_PACKAGES := python3 python3-venv
+COMPLEMENT_PACKAGES := docker.io iptables iproute2
 
 .PHONY: run test check bench complement setup setup-test
 
@@ -30,6 +31,7 @@ bench: setup
 	cargo bench --locked --workspace
 
 complement: setup
+	@scripts/install-packages $(COMPLEMENT_PACKAGES)
 	cargo build --locked --release --package aqueduct --package complement-tests
 	"$(CARGO_TARGET_DIR)/release/complement-tests" $(COMPLEMENT_FLAGS)
 

@@ -31,7 +31,7 @@ pub enum Class {
 
 /// The settings, `[rate_limits]` in the configuration file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "Written")]
 pub struct RateLimits {
     pub enabled: bool,
     pub general: Rate,
@@ -42,11 +42,52 @@ pub struct RateLimits {
 }
 
 /// `burst` requests at once, and `per_second` more with every second.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     pub per_second: f64,
     pub burst: u32,
+}
+
+/// The settings as they are written: what is left out is as by default.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    enabled: Option<bool>,
+    general: WrittenRate,
+    login: WrittenRate,
+    registration: WrittenRate,
+    message: WrittenRate,
+    join: WrittenRate,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenRate {
+    per_second: Option<f64>,
+    burst: Option<u32>,
+}
+
+impl From<Written> for RateLimits {
+    fn from(written: Written) -> Self {
+        let usual = Self::default();
+        Self {
+            enabled: written.enabled.unwrap_or(usual.enabled),
+            general: written.general.or(usual.general),
+            login: written.login.or(usual.login),
+            registration: written.registration.or(usual.registration),
+            message: written.message.or(usual.message),
+            join: written.join.or(usual.join),
+        }
+    }
+}
+
+impl WrittenRate {
+    fn or(self, usual: Rate) -> Rate {
+        Rate {
+            per_second: self.per_second.unwrap_or(usual.per_second),
+            burst: self.burst.unwrap_or(usual.burst),
+        }
+    }
 }
 
 impl Default for RateLimits {
