@@ -9,7 +9,7 @@ CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aqueduct-target
 export CARGO_TARGET_DIR
 
 # Debian packages: the linker, what bindgen needs for RocksDB, and Python for the tests with real clients.
-BUILD_PACKAGES := g++ libclang-dev mold
+BUILD_PACKAGES := clang g++ libclang-dev mold
 TEST_PACKAGES := python3 python3-venv
 COMPLEMENT_PACKAGES := docker.io iptables iproute2
 
