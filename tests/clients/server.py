@@ -36,6 +36,12 @@ class Server:
             raise RuntimeError(f"the server did not end well:\n{self.last_lines()}")
         self._start()
 
+    def kill(self):
+        """Ends it at once, whatever it is doing, and starts it again."""
+        self._process.kill()
+        self._process.wait()
+        self._start()
+
     def last_lines(self):
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-80:])
 

@@ -4,13 +4,15 @@ import {
     ClientEvent,
     createClient,
     EventTimeline,
+    MatrixEventEvent,
     RoomEvent,
     RoomMemberEvent,
     TimelineWindow,
 } from "matrix-js-sdk";
+import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 
 const HOMESERVER = process.env.HOMESERVER;
-const PASSWORD = "correct horse battery staple";
+export const PASSWORD = "correct horse battery staple";
 const LIMIT_MS = 60_000;
 
 export class Person {
@@ -20,7 +22,7 @@ export class Person {
             password: PASSWORD,
             auth: { type: "m.login.dummy" },
         });
-        return new Person(name, answer);
+        return new this(name, answer);
     }
 
     static async login(name) {
@@ -29,12 +31,14 @@ export class Person {
             identifier: { type: "m.id.user", user: name },
             password: PASSWORD,
         });
-        return new Person(name, answer);
+        return new this(name, answer);
     }
 
-    constructor(name, { user_id, access_token, device_id }) {
+    // `options` are the client's, beyond what every person's has.
+    constructor(name, { user_id, access_token, device_id }, options = {}) {
         this.name = name;
         this.id = user_id;
+        this.device = device_id;
         this.connection = new AbortController();
         this.isOnline = true;
         this.client = createClient({
@@ -44,6 +48,7 @@ export class Person {
             deviceId: device_id,
             timelineSupport: true,
             fetchFn: (url, options) => this.#fetch(url, options),
+            ...options,
         });
     }
 
@@ -68,7 +73,7 @@ export class Person {
         this.client.retryImmediately();
     }
 
-    // Looks again at all that the client tells, until it holds.
+    // Looks again at all that the client tells, until it holds; `holds` may give a promise.
     until(what, holds) {
         const { client } = this;
         const happenings = [
@@ -81,6 +86,12 @@ export class Person {
             RoomEvent.UnreadNotifications,
             RoomMemberEvent.Membership,
             RoomMemberEvent.Typing,
+            MatrixEventEvent.Decrypted,
+            CryptoEvent.DevicesUpdated,
+            CryptoEvent.UserTrustStatusChanged,
+            CryptoEvent.VerificationRequestReceived,
+            CryptoEvent.KeyBackupDecryptionKeyCached,
+            CryptoEvent.KeyBackupSessionsRemaining,
         ];
         return new Promise((resolve, reject) => {
             const finish = (settle, value) => {
@@ -88,9 +99,9 @@ export class Person {
                 happenings.forEach((happening) => client.off(happening, look));
                 settle(value);
             };
-            const look = () => {
+            const look = async () => {
                 try {
-                    if (holds()) finish(resolve);
+                    if (await holds()) finish(resolve);
                 } catch (error) {
                     finish(reject, error);
                 }
@@ -143,7 +154,7 @@ export class Person {
 // One's own messages are there when they were sent.
 export function texts(events) {
     return events
-        .filter((event) => event.getType() === "m.room.message" && !event.isSending())
+        .filter((event) => event.getContent().msgtype === "m.text" && !event.isSending())
         .map((event) => event.getContent().body);
 }
 
