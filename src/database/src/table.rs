@@ -1,11 +1,14 @@
 //! The typed schema: a table is a constant of its owner, and its rows can be addressed only with
 //! keys of its type.
 
-use std::marker::PhantomData;
+use std::{fmt::Debug, marker::PhantomData};
 
 use crate::{
-    engine::{Address, Order, Raw, Span, just_after, successor},
+    engine::{Address, BoxFuture, Order, Raw, Span, just_after, successor},
+    error::Result,
     key::{Key, LogKey, PrefixOf},
+    read::{Read, Snapshot},
+    value::Value,
 };
 
 /// Rows of `V` by `K`. Declared as a `static` in the `tables.rs` of the one part that writes it.
@@ -15,12 +18,24 @@ pub struct Table<K, V> {
 }
 
 /// What a table is, for the page that describes them all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct TableInfo {
     pub name: &'static str,
     /// Type names, as the compiler writes them.
     pub key: &'static str,
     pub value: &'static str,
+    page: Page,
+}
+
+/// Keys and values as `Debug` writes them, so what is secret there stays secret.
+type WrittenRows = Vec<(String, String)>;
+type Page = fn(&'static str, Snapshot, usize) -> BoxFuture<'static, Result<WrittenRows>>;
+
+impl TableInfo {
+    /// The first `limit` rows, written as `Debug` does.
+    pub async fn first_rows(&self, db: &Snapshot, limit: usize) -> Result<WrittenRows> {
+        (self.page)(self.name, db.clone(), limit).await
+    }
 }
 
 /// Address of one row; knows what value lives there.
@@ -55,14 +70,6 @@ impl<K, V> Table<K, V> {
         self.name
     }
 
-    pub fn info(&self) -> TableInfo {
-        TableInfo {
-            name: self.name,
-            key: std::any::type_name::<K>(),
-            value: std::any::type_name::<V>(),
-        }
-    }
-
     fn rows(&self, from: Raw, to: Option<Raw>) -> Rows<K, V> {
         let span = Span {
             table: self.name,
@@ -78,6 +85,23 @@ impl<K, V> Table<K, V> {
 
     pub fn all(&self) -> Rows<K, V> {
         self.rows(Vec::new(), None)
+    }
+}
+
+impl<K: Key + Debug + 'static, V: Value + Debug + 'static> Table<K, V> {
+    pub fn info(&self) -> TableInfo {
+        TableInfo {
+            name: self.name,
+            key: std::any::type_name::<K>(),
+            value: std::any::type_name::<V>(),
+            page: |name, db, limit| {
+                Box::pin(async move {
+                    let rows = db.page(Self::new(name).all(), limit).await?;
+                    let written = |(key, value)| (format!("{key:?}"), format!("{value:?}"));
+                    Ok(rows.into_iter().map(written).collect())
+                })
+            },
+        }
     }
 }
 

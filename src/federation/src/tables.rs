@@ -1,5 +1,7 @@
 //! The rows of this server's own keys.
 
+use std::fmt;
+
 use database::{Record, Table, TableInfo};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,16 @@ pub struct StoredKey {
 }
 
 impl Record for StoredKey {}
+
+/// Without the private key.
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("StoredKey")
+            .field("created", &self.created)
+            .field("replaced", &self.replaced)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The tables that this crate writes.
 pub fn tables() -> Vec<TableInfo> {

@@ -7,7 +7,7 @@ use crate::{config::Config, lifecycle, logging};
 const BLOCKING_THREADS: usize = 64;
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
-    logging::start(&config.log);
+    let _logging = logging::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()

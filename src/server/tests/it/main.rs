@@ -1,5 +1,4 @@
 //! The house as a whole: its walls, and the binary's commands.
 
 mod commands;
-mod database_page;
 mod walls;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -134,11 +135,10 @@ impl Server {
 
     /// SIGTERM, and waits for an orderly end. Returns what it logged last.
     pub(crate) async fn stop(mut self) -> Vec<String> {
-        let killed = Command::new("kill")
-            .arg(self.process_id().to_string())
-            .status()
-            .await;
-        assert!(killed.expect("kill starts").success());
+        let id = i32::try_from(self.process_id())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(id.expect("a process id"), Signal::TERM).expect("the server runs");
         let status = self.end().await;
         assert!(status.success(), "{status}\n{}", self.log.text());
         while self.readers.join_next().await.is_some() {}

@@ -2,6 +2,7 @@
 
 mod account;
 mod account_data;
+mod database_page;
 mod devices;
 mod discovery;
 mod edge;

@@ -38,6 +38,7 @@ pub(crate) struct TestOptions {
     pub(crate) registration: Registration,
     pub(crate) rate_limits: RateLimits,
     pub(crate) default_room_version: RoomVersionId,
+    pub(crate) device_limits: Limits,
 }
 
 impl Default for TestOptions {
@@ -49,6 +50,7 @@ impl Default for TestOptions {
                 ..RateLimits::default()
             },
             default_room_version: RoomVersionId::V12,
+            device_limits: Limits::default(),
         }
     }
 }
@@ -184,7 +186,7 @@ async fn house(
         },
         tasks.clone(),
     );
-    let devices = Devices::new(store.clone(), clock.clone(), Limits::default());
+    let devices = Devices::new(store.clone(), clock.clone(), options.device_limits.clone());
     let keys = Keys::open(&store, &*random, &*clock, server_name.clone()).await;
     let rooms = Rooms::open(
         store,
