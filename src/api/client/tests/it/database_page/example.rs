@@ -1,6 +1,6 @@
 //! A small server's life that leaves rows in every table: two friends talk in one room, with all that their clients store.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use database::{
     Memory, MockClock, SeededRandom, Snapshot, Store,
@@ -10,6 +10,7 @@ use database::{
 use devices::Limits;
 use ruma::server_name;
 use serde_json::json;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use users::{Hashing, NewAccount, ProfileChange, Propagation, Registration, Users, UsersConfig};
 
@@ -21,6 +22,8 @@ use crate::{
 
 const ALICE_CROSS_SIGNING: u8 = 40;
 const BOB_CROSS_SIGNING: u8 = 50;
+/// How long what happens aside may take on a slow machine.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// The database after that life.
 pub(super) async fn house() -> Snapshot {
@@ -40,7 +43,25 @@ pub(super) async fn house() -> Snapshot {
     back_up(&alice).await;
     send_to_devices(&bob, &alice).await;
     let store = Store::new(Arc::new(server.memory.clone()));
-    store.snapshot().await.expect("a snapshot")
+    timeout(LIMIT, all_counted(&store)).await.expect("in time")
+}
+
+/// The checkpoint is written aside, after Bob's answer.
+async fn all_counted(store: &Store) -> Snapshot {
+    let mut published = store.published();
+    loop {
+        published.borrow_and_update();
+        let db = store.snapshot().await.expect("a snapshot");
+        let mut is_missing = false;
+        for table in push::tables() {
+            let rows = table.first_rows(&db, 1).await.expect("it reads");
+            is_missing |= rows.is_empty();
+        }
+        if !is_missing {
+            return db;
+        }
+        published.changed().await.expect("the engine lives");
+    }
 }
 
 async fn with_refresh_token(server: &TestServer, user: &User) -> User {
