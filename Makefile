@@ -1,5 +1,6 @@
 # make run    build and start a server on http://localhost:8008, with its database under ./data
 # make test   everything that continuous integration checks
+# make test-web  web clients in a real browser (docs/testing.md)
 # make check  formatting and lints alone
 # make bench  the criterion benches
 # make complement  the Complement suite (docs/testing.md)
@@ -11,9 +12,10 @@ export CARGO_TARGET_DIR
 # Debian packages: the linker, what bindgen needs for RocksDB, and Python for the tests with real clients.
 BUILD_PACKAGES := clang g++ libclang-dev mold
 TEST_PACKAGES := python3 python3-venv
+WEB_PACKAGES := chromium
 COMPLEMENT_PACKAGES := docker.io iptables iproute2
 
-.PHONY: run test check bench complement setup setup-test
+.PHONY: run test test-web check bench complement setup setup-test
 
 run: setup
 	cargo build --locked --release --package aqueduct
@@ -26,6 +28,11 @@ check: setup
 test: setup setup-test check
 	cargo test --locked --workspace
 	tests/clients/run --binary "$(CARGO_TARGET_DIR)/debug/aqueduct"
+
+test-web: setup setup-test
+	@scripts/install-packages $(WEB_PACKAGES)
+	cargo build --locked --workspace
+	tests/web/run --binary "$(CARGO_TARGET_DIR)/debug/aqueduct"
 
 bench: setup
 	cargo bench --locked --workspace
