@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use database::{Millis, MockClock, SeededRandom, Store, UserNumber};
 use devices::{
-    Devices, Limits,
+    Device, Devices, Limits,
+    keys::{DeviceKeys, KeyUpload},
     to_device::{self, Recipient, Target},
 };
 use federation::Keys;
@@ -23,12 +24,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Hashing, NewAccount, NewDevice, Users, UsersConfig};
 
 pub(crate) struct World {
+    store: Store,
     pub(crate) users: Users,
     pub(crate) rooms: Rooms,
-    devices: Devices,
+    pub(crate) devices: Devices,
     pub(crate) sync: Sync,
     pub(crate) stop: CancellationToken,
 }
+
+const NEW_DEVICE: Device = Device {
+    display_name: None,
+    created: 0,
+};
 
 #[derive(Clone)]
 pub(crate) struct Person {
@@ -73,7 +80,16 @@ impl World {
     }
 
     pub(crate) async fn seeded(seed: u64) -> Arc<Self> {
-        let store = Store::memory();
+        Self::open(Store::memory(), seed).await
+    }
+
+    /// The same server, started again on the same database.
+    pub(crate) async fn restarted(&self, seed: u64) -> Arc<Self> {
+        self.stop.cancel();
+        Self::open(self.store.clone(), seed).await
+    }
+
+    async fn open(store: Store, seed: u64) -> Arc<Self> {
         let clock = Arc::new(MockClock::new(Millis(1_700_000_000_000)));
         let device_clock = clock.clone();
         let random = Arc::new(SeededRandom::new(seed));
@@ -110,7 +126,7 @@ impl World {
             stop.clone(),
         );
         let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
-        let devices = Devices::new(store, device_clock, Limits::default());
+        let devices = Devices::new(store.clone(), device_clock, Limits::default());
         let config = SyncConfig::default();
         let sync = Sync::open(
             rooms.clone(),
@@ -123,6 +139,7 @@ impl World {
         .await
         .expect("sync opens");
         Arc::new(Self {
+            store,
             users,
             rooms,
             devices,
@@ -170,6 +187,42 @@ fn raw(value: &Value) -> Box<RawValue> {
 }
 
 impl Person {
+    /// The same person at a server that was started again.
+    pub(crate) fn at(&self, world: &Arc<World>) -> Self {
+        Self {
+            world: world.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Publishes identity keys of a device, which is made if need be; others are told if they are not those from before.
+    pub(crate) async fn publish_keys(&self, device: &str, key: u8) {
+        let (user, shown) = (self.number, &NEW_DEVICE);
+        let made = self
+            .world
+            .store
+            .transact(|txn| async move { devices::create(&txn, user, device, shown).await });
+        made.await.expect("is stored");
+        // 32 bytes in Base64, of which one counts here.
+        let key = format!("{key:A>42}A");
+        let keys = json!({
+            "user_id": self.user_id,
+            "device_id": device,
+            "algorithms": [],
+            "keys": { format!("ed25519:{device}"): key },
+            "signatures": {},
+        });
+        let upload = KeyUpload {
+            device_keys: Some(
+                DeviceKeys::parse(&keys.to_string(), &self.user_id, device).expect("good keys"),
+            ),
+            ..KeyUpload::default()
+        };
+        let devices = &self.world.devices;
+        let uploaded = devices.upload_keys(user, &self.user_id, device, &upload);
+        uploaded.await.expect("is stored");
+    }
+
     pub(crate) async fn create_room(&self, preset: Preset) -> OwnedRoomId {
         self.create_room_with(preset, &[]).await
     }
