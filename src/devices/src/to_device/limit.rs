@@ -20,7 +20,8 @@ use crate::handle::Devices;
 /// A share of the bound: an inbox is counted when it has received this since the start, and has this much room after
 /// messages were dropped.
 const SHARE: u64 = 32;
-const PAGE: usize = 512;
+/// Messages read at once: a few megabytes of the largest.
+const PAGE: usize = 64;
 
 /// Owner: the handle. Bound: a count of devices; when it is reached, all are forgotten and counted anew.
 #[derive(Default)]

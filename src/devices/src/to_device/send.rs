@@ -45,6 +45,9 @@ pub enum Target {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
+    /// It was logged out meanwhile.
+    #[error("the sending device has ended")]
+    NoDevice,
     #[error("a message to a device may have {0} bytes at most")]
     TooLarge(usize),
     #[error("one request may send to {0} devices at most")]
@@ -87,6 +90,9 @@ impl Devices {
                 transaction,
                 ..
             } = message;
+            if !txn.exists(DEVICES.at((*sender, device))).await? {
+                return Err(SendError::NoDevice);
+            }
             let sent = SENT_MESSAGES.at((*sender, device, kind, transaction));
             if txn.exists(sent.clone()).await? {
                 return Ok(Vec::new());
@@ -135,23 +141,24 @@ async fn deliver(
     most: usize,
 ) -> Result<Vec<Delivery>, SendError> {
     let mut delivered = Vec::new();
-    let slot = txn.slot();
+    // Every inbox is a log of its own, so all of them take the one slot; but a device may be named, and be one of all.
+    let (named, all) = (txn.slot(), txn.slot());
     for (to, exists) in message
         .recipients
         .iter()
         .zip(named_devices(txn, message).await?)
     {
-        let devices = match &to.target {
-            Target::Device(device) if exists => vec![device.clone()],
+        let (slot, devices) = match &to.target {
+            Target::Device(device) if exists => (named, vec![device.clone()]),
             Target::Device(_) => continue,
             Target::All => {
-                let all = txn.page(DEVICES.under(to.user), usize::MAX).await?;
-                all.into_iter().map(|((_, device), _)| device).collect()
+                let rows = txn.page(DEVICES.under(to.user), usize::MAX).await?;
+                let devices = rows.into_iter().map(|((_, device), _)| device);
+                (all, devices.collect())
             }
         };
         let event = event(message, &to.content);
         for device in devices {
-            // Every inbox is a log of its own, so all of them take the one slot.
             txn.append(INBOX.end((to.user, &device)), slot, &event);
             let bytes = event.len() as u64;
             delivered.push(Delivery {
@@ -160,7 +167,7 @@ async fn deliver(
                 bytes,
             });
         }
-        server_log::tell(txn, slot, Concern::User(to.user));
+        server_log::tell(txn, named, Concern::User(to.user));
         if delivered.len() > most {
             return Err(SendError::TooMany(most));
         }

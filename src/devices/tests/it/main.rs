@@ -4,6 +4,7 @@ mod claims;
 mod cross_signing;
 mod dehydration;
 mod device_lists;
+mod endings;
 mod house;
 mod key_backup;
 mod one_time_keys;

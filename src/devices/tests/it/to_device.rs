@@ -9,6 +9,7 @@ use devices::{
         self, DROPPED_MESSAGES, INBOX, Message, Recipient, SENT_MESSAGES, SendError, Target,
     },
 };
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::house::{House, Person};
@@ -193,6 +194,97 @@ async fn a_star_reaches_all_devices_and_a_name_only_one_that_exists() {
     assert_eq!(waiting(&house, &bob, "DEVICE", None, 10).await.0, [1]);
     assert_eq!(waiting(&house, &bob, "SECOND", None, 10).await.0, [1, 2]);
     assert_eq!(waiting(&house, &bob, "THIRD", None, 10).await.0, [0_u64; 0]);
+}
+
+#[tokio::test]
+async fn a_device_that_is_named_and_one_of_all_gets_both() {
+    let house = House::new();
+    let [alice, bob] = house.people(["alice", "bob"]).await;
+    house.log_in(&bob, "SECOND").await;
+
+    let both = vec![to(&bob, "*", 1), to(&bob, "DEVICE", 2)];
+    send(&house, &alice, "1", both).await.expect("sent");
+
+    let (mut first, _) = waiting(&house, &bob, "DEVICE", None, 10).await;
+    first.sort_unstable();
+    assert_eq!(first, [1, 2]);
+    assert_eq!(waiting(&house, &bob, "SECOND", None, 10).await.0, [1]);
+}
+
+#[tokio::test]
+async fn requests_repeated_at_the_same_time_send_once() {
+    let house = House::new();
+    let [alice, bob] = house.people(["alice", "bob"]).await;
+
+    let sent = join_all((0..16).map(|_| send(&house, &alice, "t", vec![to(&bob, "*", 1)]))).await;
+
+    assert!(sent.iter().all(Result::is_ok));
+    assert_eq!(waiting(&house, &bob, "DEVICE", None, 100).await.0, [1]);
+}
+
+#[tokio::test]
+async fn an_inbox_is_bounded_in_bytes_too() {
+    const BYTES: u64 = 64 * 1024;
+    let limits = Limits {
+        inbox_bytes: BYTES,
+        ..Limits::default()
+    };
+    let house = House::with(Store::memory(), limits);
+    let [alice, bob] = house.people(["alice", "bob"]).await;
+
+    for number in 0..100 {
+        let text = format!(r#"{{"n":{number},"x":"{}"}}"#, "x".repeat(2_000));
+        let message = Recipient {
+            content: text.into(),
+            ..to(&bob, "DEVICE", number)
+        };
+        send(&house, &alice, &number.to_string(), vec![message])
+            .await
+            .expect("sent");
+    }
+
+    let inbox = house.db().await;
+    let inbox = inbox.page(INBOX.under(bob.number), 1000).await;
+    let bytes: usize = inbox
+        .expect("read")
+        .iter()
+        .map(|(_, event)| event.len())
+        .sum();
+    assert!(bytes as u64 <= BYTES, "{bytes} bytes");
+    let (left, _) = waiting(&house, &bob, "DEVICE", None, 1000).await;
+    let newest = 100 - left.len() as u64;
+    assert_eq!(
+        left,
+        (newest..100).collect::<Vec<_>>(),
+        "the newest are left"
+    );
+    assert!(left.len() > 20, "{} are left", left.len());
+}
+
+#[tokio::test]
+async fn a_request_to_too_many_devices_is_refused_whole() {
+    let limits = Limits {
+        recipients: 3,
+        ..Limits::default()
+    };
+    let house = House::with(Store::memory(), limits);
+    let [alice, bob] = house.people(["alice", "bob"]).await;
+    for device in ["SECOND", "THIRD"] {
+        house.log_in(&bob, device).await;
+    }
+
+    send(&house, &alice, "1", vec![to(&bob, "*", 1)])
+        .await
+        .expect("three are not too many");
+    let many = vec![to(&bob, "*", 2), to(&alice, "DEVICE", 2)];
+    let refused = send(&house, &alice, "2", many).await;
+
+    assert!(matches!(refused, Err(SendError::TooMany(3))));
+    assert_eq!(waiting(&house, &bob, "SECOND", None, 10).await.0, [1]);
+    assert_eq!(
+        waiting(&house, &alice, "DEVICE", None, 10).await.0,
+        [0_u64; 0]
+    );
 }
 
 #[tokio::test]

@@ -121,6 +121,7 @@ pub(crate) async fn send(
 
 fn refuse(error: SendError) -> ApiError {
     match error {
+        SendError::NoDevice => ApiError::unknown_token(false),
         SendError::TooLarge(_) | SendError::TooMany(_) => ApiError::too_large(error),
         SendError::Store(error) => error.into(),
     }
