@@ -10,6 +10,7 @@ mod disk_syncs;
 mod file_limit;
 mod http;
 mod kill;
+mod one_time_keys;
 mod order;
 mod refused;
 mod server;
