@@ -95,7 +95,7 @@ impl Life {
         listeners: Vec<TcpListener>,
         house: &House,
     ) -> Vec<JoinHandle<()>> {
-        let connections = Connections::new(config.http.max_connections, config.http.idle_timeout());
+        let connections = Connections::new(config.http.max_connections, config.http.patience());
         let serve_on = |listener| {
             let (edge, visits) = (house.edge.clone(), self.visits.clone());
             let serving = serve(

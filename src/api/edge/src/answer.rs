@@ -1,15 +1,29 @@
 //! What a handler may return: a ruma response, or JSON that it made itself.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use ruma::api::{OutgoingResponse, OutgoingResponseExt as _};
 use serde::Serialize;
 
-use crate::ApiError;
+use crate::{
+    ApiError,
+    pages::{Cut, Pages},
+};
 
-/// Bodies are whole: the largest answers are bounded, and one write sends head and body together.
-pub type Body = Full<Bytes>;
+/// Nearly all bodies are whole: one write sends head and body together. What has no bound comes in pages.
+#[derive(Debug)]
+pub enum Body {
+    Whole(Full<Bytes>),
+    Pages(Pages),
+}
+
 pub type Response = http::Response<Body>;
 
 /// 200 with bytes that are JSON already (hot paths splice them from stored events).
@@ -38,7 +52,7 @@ impl<T: OutgoingResponse> Respond for T {
         let response = self
             .try_into_http_response::<Vec<u8>>()
             .map_err(ApiError::internal)?;
-        Ok(response.map(|body| Full::new(body.into())))
+        Ok(response.map(Body::from))
     }
 }
 
@@ -67,8 +81,57 @@ impl Respond for Whole {
     }
 }
 
+impl Default for Body {
+    fn default() -> Self {
+        Self::Whole(Full::default())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Whole(Full::new(bytes.into()))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Whole(body) => {
+                let frame = Pin::new(body).poll_frame(context);
+                frame.map_err(|never| match never {})
+            }
+            Self::Pages(pages) => pages.poll_page(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Pages(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Pages(_) => SizeHint::default(),
+        }
+    }
+}
+
 pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = http::Response::new(Full::new(body.into()));
+    json_head(status, body.into())
+}
+
+/// A body that is JSON, with its head.
+pub(crate) fn json_head(status: StatusCode, body: Body) -> Response {
+    let mut response = http::Response::new(body);
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);

@@ -1,4 +1,5 @@
-//! HTTP/1.1 on a listener: connections are bounded in number, slow heads are cut off, shutdown lets what runs finish.
+//! HTTP/1.1 on a listener: connections are bounded in number, slow heads and stalled readers are cut off, shutdown lets what runs
+//! finish.
 //!
 //! Hyper's connection is driven directly, with its smallest read buffer: most connections wait in a long poll, and this is
 //! most of what such a one costs.
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Edge, Payload, Response, service::Answering};
+use crate::{Edge, Payload, Response, service::Answering, stall::Watched};
 
 /// The longest head (request line and headers); the buffer starts at 8 KiB and seldom grows.
 const LONGEST_HEAD: usize = 32 * 1024;
@@ -27,17 +28,22 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Connections {
     slots: Arc<Semaphore>,
-    head_timeout: Duration,
+    patience: Patience,
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// To send a request's head; also how long a connection may idle between requests.
+    pub head: Duration,
+    /// To take 16 KiB of an answer.
+    pub stall: Duration,
 }
 
 impl Connections {
-    /// `head_timeout` is also how long a connection may idle between requests.
-    pub fn new(most: usize, head_timeout: Duration) -> Self {
+    pub fn new(most: usize, patience: Patience) -> Self {
         let slots = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self {
-            slots,
-            head_timeout,
-        }
+        Self { slots, patience }
     }
 }
 
@@ -60,8 +66,14 @@ pub async fn serve(
                     edge: edge.clone(),
                     peer,
                 };
-                let timeout = connections.head_timeout;
-                tasks.spawn(connection(stream, visitor, timeout, shutdown.clone(), slot));
+                let patience = connections.patience;
+                tasks.spawn(connection(
+                    stream,
+                    visitor,
+                    patience,
+                    shutdown.clone(),
+                    slot,
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -90,15 +102,15 @@ async fn accept(
 async fn connection(
     stream: TcpStream,
     visitor: Visitor,
-    head_timeout: Duration,
+    patience: Patience,
     shutdown: CancellationToken,
     _slot: OwnedSemaphorePermit,
 ) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(patience.head)
         .max_buf_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), visitor);
+        .serve_connection(TokioIo::new(Watched::new(stream, patience.stall)), visitor);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -3,6 +3,7 @@
 use database::{Read, Rows, StoreError, UserNumber};
 
 use super::tables::{BACKUP_SESSIONS, SessionRow};
+use crate::handle::Devices;
 
 /// Which sessions of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,30 +15,44 @@ pub enum Scope<'a> {
 
 type Key = (UserNumber, u64, String, String);
 
-/// Walks the sessions of a backup in the order of room and session id.
+/// Walks the sessions of a backup in the order of room and session id. Everything that it reads is of the snapshot that it is
+/// given with each call.
 #[derive(Debug)]
 pub struct Sessions {
     user: UserNumber,
     version: u64,
     room: Option<String>,
+    rows: usize,
     last: Option<(String, String)>,
     is_done: bool,
 }
 
-/// Sessions read at once: some hundred kilobytes.
-const PAGE: usize = 256;
+/// What the `session_data` of a page may have together, in bytes.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Sessions of a page; there are fewer where some might be large.
+const MOST_ROWS: usize = 256;
 
-impl Sessions {
-    pub fn new(user: UserNumber, version: u64, room: Option<String>) -> Self {
-        Self {
+impl Devices {
+    /// All sessions of a backup, or those of one room. A page holds 1 MiB of them at most.
+    pub fn backup_sessions(
+        &self,
+        user: UserNumber,
+        version: u64,
+        room: Option<String>,
+    ) -> Sessions {
+        let largest = self.0.limits.session_bytes.max(1);
+        Sessions {
             user,
             version,
             room,
+            rows: (PAGE_BYTES / largest).clamp(1, MOST_ROWS),
             last: None,
             is_done: false,
         }
     }
+}
 
+impl Sessions {
     /// The next sessions as (room, session id, session); empty at the end.
     pub async fn next_page(
         &mut self,
@@ -48,8 +63,8 @@ impl Sessions {
         }
         let scope = self.room.as_deref().map_or(Scope::All, Scope::Room);
         let rows = page_after(self.user, self.version, scope, self.last.as_ref());
-        let page = db.page(rows, PAGE).await?;
-        self.is_done = page.len() < PAGE;
+        let page = db.page(rows, self.rows).await?;
+        self.is_done = page.len() < self.rows;
         self.last = page
             .last()
             .map(|((_, _, room, session), _)| (room.clone(), session.clone()));
@@ -57,6 +72,11 @@ impl Sessions {
             .into_iter()
             .map(|((_, _, room, session), row)| (room, session, row))
             .collect())
+    }
+
+    /// Whether the last page was the last one.
+    pub fn is_done(&self) -> bool {
+        self.is_done
     }
 }
 

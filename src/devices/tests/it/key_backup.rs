@@ -1,8 +1,9 @@
 //! Key backups: versions, replacement, counts, deletion.
 
+use std::collections::HashSet;
+
 use devices::key_backup::{
-    BackedUpSession, BackupError, BackupUpdate, Scope, SessionRow, Sessions, Stored, current,
-    session,
+    BackedUpSession, BackupError, BackupUpdate, Scope, SessionRow, Stored, current, session,
 };
 
 use crate::house::{House, Person};
@@ -43,7 +44,8 @@ async fn put(
 
 async fn count(house: &House, person: &Person, version: u64, room: Option<&str>) -> usize {
     let db = house.db().await;
-    let mut sessions = Sessions::new(person.number, version, room.map(str::to_owned));
+    let room = room.map(str::to_owned);
+    let mut sessions = house.devices.backup_sessions(person.number, version, room);
     let mut count = 0;
     loop {
         let page = sessions.next_page(&db).await.expect("a page");
@@ -223,4 +225,64 @@ async fn a_deactivated_user_leaves_no_backup() {
         None
     );
     assert_eq!(count(&house, &alice, version, None).await, 0);
+}
+
+#[tokio::test]
+async fn a_large_backup_is_read_in_pages_of_bounded_size_from_one_snapshot() {
+    const SESSIONS: usize = 50_000;
+    const PAGE_BYTES: usize = 1024 * 1024;
+    let house = House::new();
+    let [alice] = house.people(["alice"]).await;
+    let version = create(&house, &alice).await;
+    let largest = house.devices.limits().session_bytes;
+    let mut put_in = 0;
+    while put_in < SESSIONS {
+        // Now and then some of the largest that are taken, one after the other.
+        let chunk: Vec<_> = (put_in..put_in + 1000)
+            .map(|number| {
+                let size = if number % 1000 < 20 { largest } else { 500 };
+                let mut session = backed_up(&format!("!{}", number / 500), &number.to_string(), 1);
+                session.row.session_data = format!("{{{}}}", " ".repeat(size - 2));
+                session
+            })
+            .collect();
+        put_in += chunk.len();
+        put(&house, &alice, version, &chunk).await.expect("stored");
+    }
+    let stored = current(&house.db().await, alice.number).await;
+    assert_eq!(
+        stored.expect("the read").expect("a backup").count,
+        SESSIONS as u64
+    );
+
+    let db = house.db().await;
+    let mut sessions = house.devices.backup_sessions(alice.number, version, None);
+    let mut seen = HashSet::new();
+    let mut largest_page = 0;
+    loop {
+        let page = sessions.next_page(&db).await.expect("a page");
+        if page.is_empty() {
+            break;
+        }
+        let bytes = page.iter().map(|(_, _, row)| row.session_data.len()).sum();
+        largest_page = largest_page.max(bytes);
+        seen.extend(page.into_iter().map(|(room, session, _)| (room, session)));
+        if seen.len() < 100 {
+            // What happens meanwhile is not of this snapshot.
+            let later = [backed_up("!9", "later", 1)];
+            put(&house, &alice, version, &later).await.expect("stored");
+            let first_room = Scope::Room("!50");
+            let deleted = house
+                .devices
+                .delete_sessions(alice.number, version, first_room);
+            deleted.await.expect("deleted");
+        }
+    }
+
+    assert_eq!(seen.len(), SESSIONS);
+    assert!(!seen.contains(&("!9".to_owned(), "later".to_owned())));
+    assert!(largest_page <= PAGE_BYTES, "a page of {largest_page} bytes");
+    let left = current(&house.db().await, alice.number).await;
+    let left = left.expect("the read").expect("a backup").count;
+    assert_eq!(left, count(&house, &alice, version, None).await as u64);
 }

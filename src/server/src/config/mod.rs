@@ -9,7 +9,7 @@ mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use edge::{Network, RateLimits};
+use edge::{Network, Patience, RateLimits};
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;
@@ -72,7 +72,8 @@ enum RegistrationMode {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) max_connections: usize,
-    pub(crate) idle_timeout: Seconds,
+    idle_timeout: Seconds,
+    stall_timeout: Seconds,
     pub(crate) shutdown_timeout: Seconds,
 }
 
@@ -136,6 +137,7 @@ impl Default for Http {
         Self {
             max_connections: 200_000,
             idle_timeout: Seconds(60),
+            stall_timeout: Seconds(60),
             shutdown_timeout: Seconds(20),
         }
     }
@@ -234,8 +236,12 @@ impl Config {
             "`http.max_connections` must not be 0",
         );
         check(
-            !self.http.idle_timeout.0.eq(&0),
+            self.http.idle_timeout.0 > 0,
             "`http.idle_timeout` must not be 0",
+        );
+        check(
+            self.http.stall_timeout.0 > 0,
+            "`http.stall_timeout` must not be 0",
         );
         check(
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
@@ -246,8 +252,11 @@ impl Config {
 }
 
 impl Http {
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        self.idle_timeout.into()
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            head: self.idle_timeout.into(),
+            stall: self.stall_timeout.into(),
+        }
     }
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {

@@ -2,6 +2,7 @@
 
 mod all_keys;
 mod newest;
+mod pages;
 mod room_keys;
 mod session_key;
 mod version;
@@ -138,11 +139,6 @@ fn write_session(out: &mut Vec<u8>, row: &SessionRow) {
         r#"{{"first_message_index":{first_message_index},"forwarded_count":{forwarded_count},"is_verified":{is_verified},"session_data":{session_data}}}"#
     );
     out.extend_from_slice(text.as_bytes());
-}
-
-fn write_name(out: &mut Vec<u8>, name: &str) {
-    out.extend(serde_json::to_vec(name).expect("strings always serialize"));
-    out.push(b':');
 }
 
 fn require_object(field: &str, value: &RawValue) -> Result<(), ApiError> {

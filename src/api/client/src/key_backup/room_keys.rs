@@ -1,16 +1,13 @@
 //! `PUT`, `GET`, `DELETE /room_keys/keys/{roomId}`: client-server API, "Server-side key backups".
 
-use ::devices::{
-    Devices,
-    key_backup::{self, BackupError, Scope, Sessions},
-};
-use edge::{ApiError, Call, Json, RawJson, State};
+use ::devices::{Devices, key_backup::Scope};
+use edge::{ApiError, Call, Json, JsonPages, State};
 use ruma::api::client::backup::{
     add_backup_keys_for_room, delete_backup_keys_for_room, get_backup_keys_for_room,
 };
 use users::Users;
 
-use super::{Changed, backed_up, number, refuse, write_name, write_session};
+use super::{Changed, backed_up, number, pages::SessionPages, refuse};
 
 pub(crate) async fn put(
     State(devices): State<Devices>,
@@ -30,31 +27,13 @@ pub(crate) async fn put(
 
 pub(crate) async fn get(
     State(users): State<Users>,
+    State(devices): State<Devices>,
     call: Call<get_backup_keys_for_room::v3::Request>,
-) -> Result<RawJson, ApiError> {
+) -> Result<JsonPages, ApiError> {
     let (user, version) = (call.caller.number, number(&call.request.version)?);
-    let db = users.snapshot().await?;
-    if key_backup::version(&db, user, version).await?.is_none() {
-        return Err(refuse(BackupError::NotFound));
-    }
-    let mut out = br#"{"sessions":{"#.to_vec();
-    let start = out.len();
-    let mut sessions = Sessions::new(user, version, Some(call.request.room_id.to_string()));
-    loop {
-        let page = sessions.next_page(&db).await?;
-        if page.is_empty() {
-            break;
-        }
-        for (_, session, row) in page {
-            if out.len() > start {
-                out.push(b',');
-            }
-            write_name(&mut out, &session);
-            write_session(&mut out, &row);
-        }
-    }
-    out.extend_from_slice(b"}}");
-    Ok(RawJson(out))
+    let room = Some(call.request.room_id.to_string());
+    let pages = SessionPages::open(&users, &devices, user, version, room).await?;
+    JsonPages::begin(pages).await
 }
 
 pub(crate) async fn delete(

@@ -3,9 +3,11 @@
 mod account;
 mod account_data;
 mod database_page;
+mod device_ends;
 mod devices;
 mod discovery;
 mod edge;
+mod key_backup;
 mod membership;
 mod person;
 mod profile;
