@@ -4,6 +4,7 @@
 
 import assert from "node:assert/strict";
 import { mkdir, rm } from "node:fs/promises";
+import readline from "node:readline";
 import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
@@ -52,6 +53,7 @@ try {
     await roomOfHydrogen();
     await roomOfSdk();
     await everyoneReloads();
+    await restartInTheMiddle();
     assert.deepEqual([...carol.errors, ...dave.errors], []);
 } catch (error) {
     for (const one of people) await picture(one, "when it failed");
@@ -101,8 +103,16 @@ async function everyoneReloads() {
     await talk("Made in Hydrogen", [alice, bob, carol], "After the reload, hello");
     await alice.open("Made in the SDK");
     await talk("Made in the SDK", [carol, dave, alice], "After the reload, hello");
-    for (const one of people) await picture(one, "after the reload");
     seen("a reload");
+}
+
+// The pages find the server again by themselves.
+async function restartInTheMiddle() {
+    const answers = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+    seen("restart");
+    assert.equal((await answers.next()).value, "restarted");
+    await talk("Made in the SDK", [carol, dave, alice], "After the restart, hello");
+    seen("a restart in the middle");
 }
 
 // All see what each says.
