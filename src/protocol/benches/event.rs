@@ -9,7 +9,7 @@ use protocol::{
     content::Content,
     event::{Depth, Draft, Signer},
     power_levels::PowerLevels,
-    push::{BodyMentions, Predefined, PushEvent, Reader, RoomContext, evaluate, server_default},
+    push::{BodyMentions, Kind, Marks, NewRule, OwnRules, PushEvent, Reader, RoomContext},
     room_version::rules,
     scan::scan,
 };
@@ -176,19 +176,30 @@ fn push(criterion: &mut Criterion) {
         user_id: user_id!("@carol:example.org"),
         display_name: None,
     };
-    let mut rules = server_default(bob.user_id, BodyMentions::Ignored);
-    let keyword =
-        ruma::push::NewPatternedPushRule::new("k".to_owned(), "kEyword*s".to_owned(), Vec::new());
+    let mut rules = OwnRules::default();
+    let keyword = NewRule {
+        rule_id: "k".to_owned(),
+        pattern: Some("kEyword*s".to_owned()),
+        ..NewRule::default()
+    };
+    let usual = rules.ruleset(BodyMentions::Ignored);
     rules
-        .insert(ruma::push::NewPushRule::Content(keyword), None, None)
+        .set(Kind::Content, keyword, None, None)
         .expect("a rule");
-    criterion.bench_function("evaluate with a keyword", |bencher| {
-        bencher.iter(|| evaluate(black_box(&rules), &event, &room, &bob));
+    let rules = rules.ruleset(BodyMentions::Ignored);
+    let marks = Marks::of(&event, &room);
+    criterion.bench_function("marks of an event", |bencher| {
+        bencher.iter(|| Marks::of(black_box(&event), &room));
     });
-    let predefined = Predefined::of(&event, &room);
-    criterion.bench_function("predefined for one more user", |bencher| {
-        bencher.iter(|| predefined.for_user(&event, &room, black_box(bob.user_id)));
-    });
+    for (name, rules) in [("predefined rules", &usual), ("a keyword", &rules)] {
+        criterion.bench_function(&format!("one reader with {name}"), |bencher| {
+            bencher.iter(|| {
+                black_box(rules)
+                    .outcome(&marks, || Some(&event), &room, &bob)
+                    .is_some()
+            });
+        });
+    }
 }
 
 criterion_group!(benches, events, authorization, push);

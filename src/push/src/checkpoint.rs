@@ -90,8 +90,10 @@ impl State {
         self.row.threads.keys().cloned().chain(main).collect()
     }
 
-    /// Forgets threads in which nothing is unread.
+    /// Forgets threads in which nothing is unread, and receipts of threads that say no more than that of the whole room.
     pub(crate) fn tidy(&mut self) {
+        let read = self.row.read;
+        self.row.threads_read.retain(|_, at| *at > read);
         self.row
             .threads
             .retain(|_, counts| *counts != Counts::default());

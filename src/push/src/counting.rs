@@ -3,24 +3,22 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use database::{Position, Read, Snapshot, Stamp};
-use protocol::push::RoomContext;
-use rooms::{
-    Event, RoomError,
-    state_map::EventNumber,
-    tables::{RECEIPTS, ROOM_LOG},
-};
-use ruma::{EventId, OwnedEventId};
+use rooms::{Event, RoomError, state_map::EventNumber, tables::ROOM_LOG};
+use ruma::OwnedEventId;
 
 use crate::{
     checkpoint::State,
-    meaning::Meaning,
     push::{Parts, Place, Recent},
     reader::Reader,
+    receipts::ReadTo,
+    stretch::{Stretch, Walked, is_boundary},
     tables::UNREAD_CHECKPOINTS,
 };
 
 /// Events read at once.
 const PAGE: usize = 256;
+/// Events after which the counts are kept, so that who gives up waiting finds them further on.
+const STEP: usize = 2048;
 
 pub(crate) struct Counting<'a> {
     pub(crate) parts: &'a Parts,
@@ -29,9 +27,6 @@ pub(crate) struct Counting<'a> {
     pub(crate) place: &'a Place<'a>,
     pub(crate) recent: &'a Recent<'a>,
 }
-
-/// A receipt: its thread, empty for the whole room, and how far it reads.
-pub(crate) type ReadTo = (String, Position);
 
 impl Counting<'_> {
     /// Whether nothing that counts happened after this stamp, as far as that is known without reading.
@@ -59,7 +54,10 @@ impl Counting<'_> {
             Some(row) => State { row, counted: 0 },
             None => State::at_join(self.place.joined_at),
         };
-        let receipts = self.receipts_on_disk().await?;
+        let receipts = self
+            .parts
+            .receipts_on_disk(self.db, self.place.room, self.reader.user)
+            .await?;
         self.read_to(&mut state, &receipts).await?;
         Ok(state)
     }
@@ -67,40 +65,21 @@ impl Counting<'_> {
     /// The reader's receipts after a stamp, or all of them.
     pub(crate) async fn receipts_since(&self, stamp: Stamp) -> Result<Vec<ReadTo>, RoomError> {
         if stamp < self.recent.receipts_after {
-            return self.receipts_on_disk().await;
+            return self
+                .parts
+                .receipts_on_disk(self.db, self.place.room, self.reader.user)
+                .await;
         }
         let mut receipts = Vec::new();
         for (at, key, receipt) in self.recent.receipts {
             if at.0 > stamp && key.user == self.reader.user {
-                receipts.extend(self.read_position(&key.thread, &receipt.event_id).await?);
+                let read = self
+                    .parts
+                    .read_position(self.db, self.place.room, key, receipt);
+                receipts.extend(read.await?);
             }
         }
         Ok(receipts)
-    }
-
-    async fn receipts_on_disk(&self) -> Result<Vec<ReadTo>, RoomError> {
-        let rows = RECEIPTS.under((self.place.room, self.reader.user));
-        let mut receipts = Vec::new();
-        for ((_, _, _, thread), row) in self.db.page(rows, usize::MAX).await? {
-            receipts.extend(self.read_position(&thread, &row.value.event_id).await?);
-        }
-        Ok(receipts)
-    }
-
-    async fn read_position(
-        &self,
-        thread: &str,
-        event_id: &str,
-    ) -> Result<Option<ReadTo>, RoomError> {
-        let Ok(event_id) = <&EventId>::try_from(event_id) else {
-            return Ok(None);
-        };
-        let event = self
-            .parts
-            .rooms
-            .event_by_id(self.db, self.place.room, event_id)
-            .await?;
-        Ok(event.map(|event| (thread.to_owned(), event.position)))
     }
 
     /// Takes what was read out of the counts.
@@ -130,33 +109,47 @@ impl Counting<'_> {
         for thread in &threads {
             *state.counts_of(thread) = crate::Counts::default();
         }
-        let through = Position::last_of(state.row.as_of);
-        self.count(state, from, through, |thread| {
-            threads.iter().any(|one| *one == thread)
-        })
-        .await?;
+        let span = Span {
+            from,
+            through: Position::last_of(state.row.as_of),
+            step: usize::MAX,
+        };
+        let is_counted = |thread: &str| threads.iter().any(|one| *one == thread);
+        self.count(state, span, is_counted).await?;
         state.tidy();
         Ok(())
     }
 
-    /// Counts what happened since, up to the snapshot.
-    pub(crate) async fn advance(&self, state: &mut State) -> Result<(), RoomError> {
-        let before = Position::last_of(state.row.as_of);
+    /// Counts what happened since, up to the snapshot, or a part of it: [`STEP`] events or a few more. `begin` is where the first
+    /// part began: what was counted before it may have been redacted since. Says whether everything is counted.
+    pub(crate) async fn advance(
+        &self,
+        state: &mut State,
+        begin: Stamp,
+    ) -> Result<Progress, RoomError> {
         let through = Position::last_of(self.db.stamp());
-        let from = before.max(state.row.read);
-        let passed = self.count(state, from, through, |_| true).await?;
+        let from = Position::last_of(state.row.as_of).max(state.row.read);
+        let span = Span {
+            from,
+            through,
+            step: STEP,
+        };
+        let passed = self.count(state, span, |_| true).await?;
         state.counted += passed.events;
+        state.row.as_of = passed.reached.unwrap_or(self.db.stamp());
+        let begin = Position::last_of(begin);
         if self
-            .has_redacted_counted(state, &passed.redacted, before)
+            .has_redacted_counted(state, &passed.redacted, begin)
             .await?
         {
             let unread = state.unread_threads();
-            state.row.as_of = self.db.stamp();
             self.recount(state, &unread).await?;
         }
-        state.row.as_of = self.db.stamp();
         state.tidy();
-        Ok(())
+        Ok(match passed.reached {
+            Some(_) => Progress::Part,
+            None => Progress::Whole,
+        })
     }
 
     /// Whether one of the redacted events was counted before. Those that came since were found redacted.
@@ -164,7 +157,7 @@ impl Counting<'_> {
         &self,
         state: &State,
         redacted: &[OwnedEventId],
-        before: Position,
+        begin: Position,
     ) -> Result<bool, RoomError> {
         let unread = state.unread_threads();
         let Some(from) = unread.iter().map(|thread| state.read_of(thread)).min() else {
@@ -176,52 +169,113 @@ impl Counting<'_> {
                 .rooms
                 .event_by_id(self.db, self.place.room, id)
                 .await?;
-            if event.is_some_and(|event| event.position > from && event.position <= before) {
+            if event.is_some_and(|event| event.position > from && event.position <= begin) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Adds the events of some threads between two positions to the counts.
+    /// Adds the events of some threads in a span of the room's log to the counts.
     async fn count(
         &self,
         state: &mut State,
-        from: Position,
-        through: Position,
+        span: Span,
         is_counted: impl Fn(&str) -> bool,
     ) -> Result<Passed, RoomError> {
         let mut passed = Passed::default();
-        let mut from = from;
+        let mut from = span.from;
+        let mut last = Stamp::default();
+        let mut walked: Option<Walked> = None;
         loop {
-            let page = self.entries(from, through).await?;
-            let Some((last, _)) = page.last() else {
+            let mut page = self.entries(from, span.through).await?;
+            self.end_before_quiet(&mut page, span.through);
+            let Some((end, _)) = page.last() else {
                 return Ok(passed);
             };
-            from = *last;
+            from = *end;
             let numbers: Vec<EventNumber> = page.iter().map(|(_, event)| *event).collect();
+            let room = self.place.room;
             let rooms = &self.parts.rooms;
-            for event in rooms
-                .named_events(self.db, self.place.room, &numbers)
-                .await?
-            {
+            for event in rooms.named_events(self.db, room, &numbers).await? {
+                if passed.walked >= span.step && event.position.0 > last {
+                    passed.reached = Some(last);
+                    return Ok(passed);
+                }
+                last = event.position.0;
+                passed.walked += 1;
                 passed.events += 1;
                 passed.redacted.extend(event.redacts.clone());
-                let meaning = self.meaning(&event).await?;
-                if !is_counted(&meaning.thread) || event.position <= state.read_of(&meaning.thread)
-                {
-                    continue;
-                }
-                let context = RoomContext {
-                    member_count: self.recent.member_count,
-                    power_levels: None,
-                };
-                let verdict = self.reader.verdict(&event, &meaning, &context);
-                if verdict.notify {
-                    state.counts_of(&meaning.thread).add(verdict);
+                self.count_one(state, &event, &is_counted, walked.as_mut())
+                    .await?;
+                if is_boundary(event.number) {
+                    if let Some(walked) = walked.take() {
+                        self.parts.keep_stretch(room, walked);
+                    }
+                    if self.parts.stretch(room, event.position).is_none() {
+                        walked = Some(Walked::from(event.position));
+                    }
                 }
             }
+            while let Some(quiet) = self.quiet_stretch(from, span.through) {
+                passed.events += quiet.events;
+                from = quiet.end;
+                last = from.0;
+                let is_known = self.parts.stretch(self.place.room, from).is_some();
+                walked = (!is_known).then(|| Walked::from(from));
+            }
         }
+    }
+
+    /// Cuts a page behind the first boundary where nothing more needs to be read for a while.
+    fn end_before_quiet(&self, page: &mut Vec<(Position, EventNumber)>, through: Position) {
+        let is_before_quiet = |(at, event): &(Position, EventNumber)| {
+            is_boundary(*event) && self.quiet_stretch(*at, through).is_some()
+        };
+        if let Some(boundary) = page.iter().position(is_before_quiet) {
+            page.truncate(boundary + 1);
+        }
+    }
+
+    /// The stretch behind a boundary, if it is known and nothing in it can notify the reader.
+    fn quiet_stretch(&self, begin: Position, through: Position) -> Option<Arc<Stretch>> {
+        let Place { room, room_id, .. } = *self.place;
+        let stretch = self.parts.stretch(room, begin)?;
+        let rules = self.reader.rules_after(begin)?;
+        let is_quiet = stretch.end <= through
+            && !stretch.has_redactions
+            && rules.is_deaf_to(&stretch.stir, room_id, &self.reader.user_id);
+        is_quiet.then_some(stretch)
+    }
+
+    async fn count_one(
+        &self,
+        state: &mut State,
+        event: &Event,
+        is_counted: &impl Fn(&str) -> bool,
+        walked: Option<&mut Walked>,
+    ) -> Result<(), RoomError> {
+        let Self { parts, db, .. } = self;
+        let is_deaf = self.reader.is_deaf_to(event);
+        if is_deaf && walked.is_none() {
+            return Ok(());
+        }
+        let room_id = self.place.room_id;
+        let meaning = parts.meaning(db, event, room_id).await?;
+        if let Some(walked) = walked {
+            walked.add(event, &meaning);
+        }
+        let thread = &*meaning.thread;
+        if is_deaf || !is_counted(thread) || event.position <= state.read_of(thread) {
+            return Ok(());
+        }
+        let outcome = parts
+            .outcome(db, self.reader, event, room_id, &meaning)
+            .await?;
+        if let Some(outcome) = outcome.filter(|outcome| outcome.verdict.notify) {
+            state.counts_of(thread).add(outcome.verdict);
+        }
+        Ok(())
     }
 
     /// The next entries of the room's log, a page at most.
@@ -247,24 +301,30 @@ impl Counting<'_> {
             .map(|((_, at), event)| (at, event))
             .collect())
     }
+}
 
-    async fn meaning(&self, event: &Event) -> Result<Arc<Meaning>, RoomError> {
-        let key = (event.room, event.number);
-        if let Some(meaning) = self.parts.meanings.get(&key) {
-            return Ok(meaning);
-        }
-        let Parts { rooms, .. } = self.parts;
-        let members = self.recent.member_count;
-        let meaning = Meaning::of(rooms, self.db, event, self.place.room_id, members).await?;
-        let meaning = Arc::new(meaning);
-        self.parts.meanings.insert(key, meaning.clone());
-        Ok(meaning)
-    }
+/// A part of a room's log.
+struct Span {
+    from: Position,
+    through: Position,
+    /// It may end when so many events were looked at, at the end of a commit.
+    step: usize,
+}
+
+/// How far counting came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Part,
+    Whole,
 }
 
 /// What a count came past.
 #[derive(Default)]
 struct Passed {
     events: usize,
+    /// Those of them that were looked at.
+    walked: usize,
+    /// Where it ended, if that is before the end.
+    reached: Option<Stamp>,
     redacted: Vec<OwnedEventId>,
 }

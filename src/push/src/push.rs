@@ -1,8 +1,9 @@
 //! Counting: the counts that are known, plus what happened since.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, hash::Hash, sync::Arc};
 
 use database::{Position, Read, RoomNumber, Snapshot, Stamp, UserNumber};
+use protocol::push::PushEvent;
 use quick_cache::{Weighter, sync::Cache};
 use rooms::{
     RoomError, Rooms,
@@ -14,10 +15,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     checkpoint::{self, State},
-    counting::Counting,
+    counting::{Counting, Progress},
     counts::Unread,
     meaning::Meaning,
-    reader::{KnownRules, Reader},
+    reader::{KnownRules, Reader, Rules},
+    stretch::Stretch,
+    sweep,
 };
 
 #[derive(Clone, Debug)]
@@ -33,13 +36,18 @@ pub struct Push(pub(crate) Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) rooms: Rooms,
     pub(crate) tasks: TaskTracker,
-    /// Owner: this crate, as of the two caches below. Bound: half of the bytes given at start. The newest counts of each
+    /// Owner: this crate, as of the caches below. Bound: three eighths of the bytes given at start. The newest counts of each
     /// reader; they carry the stamp up to which they are right.
     states: Cache<(UserNumber, RoomNumber), Arc<State>, ByBytes>,
-    /// Bound: the other half. An event never changes but by redaction, which is looked at before this.
+    /// Bound: three eighths. The caller knows whether a user was told anything since they were read.
+    rules: Cache<UserNumber, KnownRules, ByBytes>,
+    /// Bound: an eighth. An event never changes but by redaction, which is looked at before this.
     pub(crate) meanings: Cache<(RoomNumber, EventNumber), Arc<Meaning>, ByBytes>,
-    /// Bound: a count. The caller knows whether a user was told anything since they were read.
-    rules: Cache<UserNumber, KnownRules>,
+    /// Bound: a sixteenth. Likewise.
+    pub(crate) parsed: Cache<(RoomNumber, EventNumber), Arc<PushEvent>, ByBytes>,
+    /// Bound: a sixteenth. What is in it stays true.
+    pub(crate) stretches: Cache<(RoomNumber, Position), Arc<Stretch>, ByBytes>,
+    usual_rules: Arc<Rules>,
 }
 
 /// The newest part of a room's logs, which many readers share.
@@ -52,8 +60,6 @@ pub struct Recent<'a> {
     /// `receipts` is all of the room's receipts after this stamp.
     pub receipts_after: Stamp,
     pub receipts: &'a [(Position, ReceiptKey, Receipt)],
-    /// How many have joined.
-    pub member_count: u64,
 }
 
 /// A room, and since when the reader is in it.
@@ -65,8 +71,8 @@ pub struct Place<'a> {
     pub joined_at: Position,
 }
 
-/// Users whose rules are kept.
-const RULES: usize = 10_000;
+/// Earlier rules of a user, from which on it is asked whether they are still needed.
+const MANY_RULES: usize = 8;
 
 #[derive(Clone)]
 pub(crate) struct ByBytes;
@@ -83,6 +89,33 @@ impl Weighter<(RoomNumber, EventNumber), Arc<Meaning>> for ByBytes {
     }
 }
 
+impl Weighter<(RoomNumber, EventNumber), Arc<PushEvent>> for ByBytes {
+    fn weight(&self, _: &(RoomNumber, EventNumber), event: &Arc<PushEvent>) -> u64 {
+        event.weight() as u64
+    }
+}
+
+impl Weighter<(RoomNumber, Position), Arc<Stretch>> for ByBytes {
+    fn weight(&self, _: &(RoomNumber, Position), stretch: &Arc<Stretch>) -> u64 {
+        stretch.weight()
+    }
+}
+
+impl Weighter<UserNumber, KnownRules> for ByBytes {
+    fn weight(&self, _: &UserNumber, rules: &KnownRules) -> u64 {
+        rules.weight
+    }
+}
+
+/// A cache of so many bytes; `each` only sizes its table.
+fn cache<K: Eq + Hash, V: Clone>(bytes: u64, each: u64) -> Cache<K, V, ByBytes>
+where
+    ByBytes: Weighter<K, V>,
+{
+    let items = usize::try_from(bytes / each).unwrap_or(usize::MAX);
+    Cache::with_weighter(items.max(64), bytes, ByBytes)
+}
+
 impl Default for PushConfig {
     fn default() -> Self {
         Self {
@@ -93,14 +126,16 @@ impl Default for PushConfig {
 
 impl Push {
     pub fn open(rooms: Rooms, config: &PushConfig, tasks: TaskTracker) -> Self {
-        let half = config.cache_bytes / 2;
-        let items = usize::try_from(half / 512).unwrap_or(usize::MAX).max(64);
+        let sixteenth = config.cache_bytes / 16;
         Self(Arc::new(Parts {
+            usual_rules: Rules::usual(rooms.users()),
             rooms,
             tasks,
-            states: Cache::with_weighter(items, half, ByBytes),
-            meanings: Cache::with_weighter(items, half, ByBytes),
-            rules: Cache::new(RULES),
+            states: cache(sixteenth * 6, 256),
+            rules: cache(sixteenth * 6, 128),
+            meanings: cache(sixteenth * 2, 256),
+            parsed: cache(sixteenth, 2048),
+            stretches: cache(sixteenth, 256),
         }))
     }
 
@@ -118,7 +153,11 @@ impl Push {
         {
             return Ok(known.reader(user, user_id, ignored));
         }
-        let known = KnownRules::read(self.0.rooms.users(), db, user, &user_id).await?;
+        let users = self.0.rooms.users();
+        let known = KnownRules::read(users, db, user, &self.0.usual_rules).await?;
+        if known.earlier() >= MANY_RULES {
+            sweep::forget_rules(&self.0, user);
+        }
         self.0.rules.insert(user, known.clone());
         Ok(known.reader(user, user_id, ignored))
     }
@@ -152,7 +191,11 @@ impl Push {
             }
             None => counting.begin().await?,
         };
-        counting.advance(&mut state).await?;
+        let begin = state.row.as_of;
+        while counting.advance(&mut state, begin).await? == Progress::Part {
+            checkpoint::keep(&self.0, key, &mut state);
+            tokio::task::yield_now().await;
+        }
         if state.is_far_from_checkpoint() {
             checkpoint::keep(&self.0, key, &mut state);
         }

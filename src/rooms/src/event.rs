@@ -11,7 +11,7 @@ use ruma::{OwnedEventId, OwnedUserId};
 
 use crate::{
     state_map::{EventNumber, StateRoot},
-    tables::{EventStatus, Membership, StoredEvent, Transaction},
+    tables::{EventStatus, Membership, StoredEvent, Thread, Transaction},
 };
 
 /// One event of one room, shared by everyone who reads it.
@@ -33,6 +33,9 @@ pub struct Event {
     pub state_before: StateRoot,
     pub replaces: Option<EventNumber>,
     pub redacted_because: Option<EventNumber>,
+    /// How many had joined the room before this event.
+    pub joined_before: u64,
+    pub thread: Option<Thread>,
     pub transaction: Option<Transaction>,
     /// The event that this one redacts, wherever the room version puts it.
     pub redacts: Option<OwnedEventId>,
@@ -98,6 +101,8 @@ impl Event {
             state_before: stored.state_before,
             replaces: stored.replaces,
             redacted_because: stored.redacted_because,
+            joined_before: stored.joined_before,
+            thread: stored.thread,
             transaction: stored.transaction,
             redacts: redacts.and_then(|id| OwnedEventId::try_from(&*id).ok()),
             membership,
@@ -133,6 +138,7 @@ impl Event {
 
     /// Bytes that this value takes in memory.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.json.len() + self.kind.len() + 128
+        let thread = self.thread.as_ref().map_or(0, |thread| thread.root.len());
+        size_of::<Self>() + self.json.len() + self.kind.len() + thread + 128
     }
 }

@@ -23,6 +23,7 @@ mod send;
 pub mod state_map;
 mod state_read;
 pub mod tables;
+mod threads;
 mod timeline;
 mod token;
 mod typing;

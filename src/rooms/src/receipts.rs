@@ -24,8 +24,6 @@ pub const READ: &str = "m.read";
 pub const READ_PRIVATE: &str = "m.read.private";
 const FULLY_READ: &str = "m.fully_read";
 
-/// Relations followed from an event to its thread.
-const HOPS: usize = 3;
 /// Receipts of one answer: of a larger room, the newest.
 const MOST: usize = 10_000;
 
@@ -59,7 +57,11 @@ impl Rooms {
         let mut receipts = Vec::new();
         for (kind, event_id) in [(READ, &markers.read), (READ_PRIVATE, &markers.read_private)] {
             let Some(event_id) = event_id else { continue };
-            self.check_thread(&db, room, event_id, thread).await?;
+            if !thread.is_empty() && !self.belongs_to_thread(&db, room, event_id, thread).await? {
+                return Err(RoomError::Invalid(
+                    "the event does not belong to that thread".to_owned(),
+                ));
+            }
             let old = db.get(RECEIPTS.at((room, user, kind, thread))).await?;
             let old = old.map(|row| row.value.event_id);
             if self.is_forward(&db, room, old.as_deref(), event_id).await? {
@@ -160,55 +162,6 @@ impl Rooms {
         };
         let old = self.event_by_id(db, room, old).await?;
         Ok(old.is_none_or(|old| new.position > old.position))
-    }
-
-    /// A receipt of a thread is for an event of that thread.
-    async fn check_thread(
-        &self,
-        db: &Snapshot,
-        room: RoomNumber,
-        event_id: &EventId,
-        thread: &str,
-    ) -> Result<(), RoomError> {
-        if thread.is_empty() || thread == event_id.as_str() {
-            return Ok(());
-        }
-        let own = self.thread_of(db, room, event_id).await?;
-        if own.as_deref().unwrap_or("main") == thread {
-            return Ok(());
-        }
-        Err(RoomError::Invalid(
-            "the event is not in that thread".to_owned(),
-        ))
-    }
-
-    /// The root of the thread that an event is in, directly or through what it relates to.
-    pub async fn thread_of(
-        &self,
-        db: &Snapshot,
-        room: RoomNumber,
-        event_id: &EventId,
-    ) -> Result<Option<String>, RoomError> {
-        let mut id = event_id.to_owned();
-        for _ in 0..=HOPS {
-            let Some(event) = self.event_by_id(db, room, &id).await? else {
-                return Ok(None);
-            };
-            let Some(relation) = scan::member(event.content(), "m.relates_to") else {
-                return Ok(None);
-            };
-            let Some(parent) = scan::string_member(relation, "event_id") else {
-                return Ok(None);
-            };
-            if scan::string_member(relation, "rel_type").as_deref() == Some("m.thread") {
-                return Ok(Some(parent.into_owned()));
-            }
-            let Ok(parent) = OwnedEventId::try_from(&*parent) else {
-                return Ok(None);
-            };
-            id = parent;
-        }
-        Ok(None)
     }
 }
 

@@ -78,10 +78,23 @@ pub struct StoredEvent {
     pub replaces: Option<EventNumber>,
     /// The redaction that emptied this event.
     pub redacted_because: Option<EventNumber>,
+    /// How many had joined the room before this event.
+    pub joined_before: u64,
+    /// The thread that it is in; kept when a redaction takes the relation.
+    pub thread: Option<Thread>,
     /// The request that sent it, told only to the device that sent it.
     pub transaction: Option<Transaction>,
     /// Canonical JSON, as it was signed.
     pub json: String,
+}
+
+/// A thread, as an event in it knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Event id.
+    pub root: String,
+    /// Relations between the event and one that names the root itself.
+    pub hops: u8,
 }
 
 /// The request that sent an event.

@@ -62,6 +62,7 @@ impl Foundation {
         let mut accounts = UsersConfig::new(config.server_name.clone());
         accounts.registration = config.registration();
         accounts.token_cache_bytes = shares.tokens;
+        accounts.body_mentions = config.body_mentions();
         let users = Users::new(
             store.clone(),
             clock.clone(),

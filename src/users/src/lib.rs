@@ -16,7 +16,7 @@ pub mod tables;
 mod users;
 
 pub use crate::{
-    account_data::{AccountData, PUSH_RULES, PushRuleChange, PushRuleError},
+    account_data::{AccountData, PUSH_RULES, PushRuleChange, PushRuleError, PushRules},
     accounts::{
         Account, AccountStatus, Hashing, Logout, NewAccount, Password, PasswordHash, Registered,
     },

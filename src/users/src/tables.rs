@@ -40,6 +40,10 @@ pub static ROOM_ACCOUNT_DATA: Table<(UserNumber, RoomNumber, String), Placed<Str
 /// Which account data changed when. One entry for each row, that of its last change.
 pub static ACCOUNT_DATA_LOG: Table<(UserNumber, Position), AccountDataKey> =
     Table::new("account_data_log");
+/// The push rules that a user had until the change at this position: JSON, as in the row of `m.push_rules`. Written by that change;
+/// read by who counts events from before it, and deleted once nobody does.
+pub static EARLIER_PUSH_RULES: Table<(UserNumber, Position), String> =
+    Table::new("earlier_push_rules");
 
 /// Filters by user and the hash of their JSON.
 pub static FILTERS: Table<(UserNumber, String), String> = Table::new("filters");
@@ -155,6 +159,7 @@ pub fn tables() -> Vec<TableInfo> {
         ACCOUNT_DATA.info(),
         ROOM_ACCOUNT_DATA.info(),
         ACCOUNT_DATA_LOG.info(),
+        EARLIER_PUSH_RULES.info(),
         FILTERS.info(),
         FILTER_COUNTS.info(),
     ]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use database::{Clock, Interner, Random, Read, Snapshot, Store, StoreError, Txn, UserNumber};
+use protocol::push::BodyMentions;
 use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -30,6 +31,8 @@ pub struct UsersConfig {
     pub token_cache_bytes: u64,
     /// How long the access token of a client that can refresh it is good for.
     pub access_token_lifetime: Duration,
+    /// Whether names in bodies are mentions.
+    pub body_mentions: BodyMentions,
 }
 
 /// Who may make an account through the client-server API.
@@ -60,6 +63,7 @@ impl UsersConfig {
             hashing: Hashing::owasp(),
             token_cache_bytes: 4 * 1024 * 1024,
             access_token_lifetime: Duration::from_hours(1),
+            body_mentions: BodyMentions::Ignored,
         }
     }
 }

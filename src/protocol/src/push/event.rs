@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 pub struct PushEvent {
     properties: Map<String, Value>,
     lower_body: OnceLock<Option<String>>,
+    /// Of the JSON.
+    bytes: usize,
 }
 
 impl PushEvent {
@@ -21,7 +23,13 @@ impl PushEvent {
         Some(Self {
             properties,
             lower_body: OnceLock::new(),
+            bytes: json.len(),
         })
+    }
+
+    /// Bytes in memory, about.
+    pub fn weight(&self) -> usize {
+        self.bytes * 4 + 256
     }
 
     pub fn sender(&self) -> &str {
@@ -54,6 +62,19 @@ impl PushEvent {
             .as_deref()
     }
 
+    pub(super) fn has_body(&self) -> bool {
+        self.text("content.body").is_some()
+    }
+
+    /// Whether the event asks to notify the whole room, for which its sender needs power.
+    pub fn wants_the_room(&self) -> bool {
+        let mentions = self.get(r"content.m\.mentions.room");
+        mentions.is_some_and(|room| *room == true)
+            || (!self.has_mentions()
+                && self.lower_body().is_some_and(|body| body.contains("@room")))
+    }
+
+    /// Whether the event says whom it mentions, so that names in its body mean nothing.
     pub(super) fn has_mentions(&self) -> bool {
         self.get(r"content.m\.mentions").is_some()
     }

@@ -1,18 +1,26 @@
 //! Push rules (client-server API, "Push notifications"): which events notify a user, and which of those stand out.
 //!
-//! The rulesets are ruma's types. Their evaluation is here: an event is parsed once for all of its readers, patterns are
-//! matched without regular expressions, and what the predefined rules say is found once for everyone whom an event does not
-//! name ([`Predefined`]).
+//! * [`OwnRules`]: what a user has made of the predefined rules, as JSON says it; every action and condition is kept as it came.
+//! * [`Ruleset`]: the same, ready to be asked. An event is parsed once for all of its readers, patterns are matched without
+//!   regular expressions, and which predefined rules hold is found once for everyone ([`Marks`]).
 
+mod conditions;
 mod event;
 mod glob;
+mod marks;
+mod own;
 mod predefined;
-mod rules;
+mod rule;
+mod ruleset;
 
 pub use self::{
+    conditions::{Reader, RoomContext},
     event::PushEvent,
-    predefined::{BodyMentions, Predefined, server_default},
-    rules::{Reader, RoomContext, evaluate, matching_rule},
+    marks::{Marks, Stir},
+    own::{ChangeError, NewRule, OwnRules},
+    predefined::BodyMentions,
+    rule::{Kind, Rule},
+    ruleset::{Outcome, Ruleset},
 };
 
 /// What an event means for one user's unread counts.
@@ -22,3 +30,6 @@ pub struct Verdict {
     /// Only where it also notifies.
     pub highlight: bool,
 }
+
+#[cfg(test)]
+mod tests;

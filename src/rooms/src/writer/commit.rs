@@ -121,6 +121,8 @@ async fn write(
             state_before: head.state,
             replaces: event.replaces,
             redacted_because: None,
+            joined_before: head.joined,
+            thread: event.thread.clone(),
             transaction: event.transaction.as_ref().map(|transaction| Transaction {
                 user: sender,
                 device: transaction.device.to_string(),

@@ -25,7 +25,7 @@ use crate::{
     rooms::Rooms,
     send::{Sent, TransactionId},
     state_map::EventNumber,
-    tables::{Extremity, Membership},
+    tables::{Extremity, Membership, Thread},
 };
 
 /// An event that is wanted; the turn adds what the room says.
@@ -60,6 +60,7 @@ pub(super) struct Pending {
     pub(super) membership: Option<MembershipStep>,
     pub(super) transaction: Option<TransactionId>,
     pub(super) redacts: Option<Target>,
+    pub(super) thread: Option<Thread>,
 }
 
 /// What an `m.room.member` event changes.
@@ -202,6 +203,13 @@ impl<'a> Turn<'a> {
         depth: u64,
     ) -> Result<Sent, RoomError> {
         let number = self.rooms.numbers().next_event().await?;
+        let thread = match self.facts.room {
+            Some(room) => {
+                let content = draft.content.as_str();
+                self.rooms.find_thread(&self.db, room, content).await?
+            }
+            None => None,
+        };
         let mut pending = Pending {
             number,
             id: signed.event_id.clone(),
@@ -213,6 +221,7 @@ impl<'a> Turn<'a> {
             membership: None,
             transaction: draft.transaction,
             redacts: draft.redacts,
+            thread,
         };
         if let Some(state_key) = pending.state_key.clone() {
             let event = AuthEvent::parse(pending.id.clone(), &pending.json)

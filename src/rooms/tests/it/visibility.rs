@@ -225,6 +225,8 @@ async fn write(house: &House, steps: &[Step], states: &[State]) -> Room {
                     state_before: root,
                     replaces: None,
                     redacted_because: None,
+                    joined_before: 1,
+                    thread: None,
                     transaction: None,
                     json: event_json(&step.what),
                 };

@@ -10,6 +10,7 @@ mod variables;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use edge::{Network, Patience, RateLimits};
+use protocol::push::BodyMentions;
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;
@@ -37,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) rate_limits: RateLimits,
     pub(crate) http: Http,
     pub(crate) sync: Sync,
+    pub(crate) push: Push,
     pub(crate) log: Log,
 }
 
@@ -83,6 +85,12 @@ pub(crate) struct Sync {
     pub(crate) longest_wait: Seconds,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Push {
+    body_mentions: bool,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
@@ -111,6 +119,7 @@ impl Default for Config {
             rate_limits: RateLimits::default(),
             http: Http::default(),
             sync: Sync::default(),
+            push: Push::default(),
             log: Log::default(),
         }
     }
@@ -188,6 +197,15 @@ impl Config {
                 Registration::Token(token.reveal().to_owned())
             }
             (RegistrationMode::Token, None) | (RegistrationMode::Closed, _) => Registration::Closed,
+        }
+    }
+
+    /// Whether names in bodies are mentions.
+    pub(crate) fn body_mentions(&self) -> BodyMentions {
+        if self.push.body_mentions {
+            BodyMentions::Notify
+        } else {
+            BodyMentions::Ignored
         }
     }
 

@@ -37,7 +37,7 @@ impl AccountData {
             Changed::Yes | Changed::Unknown => Ok(Self(
                 parts
                     .users
-                    .account_data_since(db, user, since.stamp)
+                    .account_data_since(db, user, &request.user_id, since.stamp)
                     .await?,
             )),
         }

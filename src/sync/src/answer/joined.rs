@@ -126,7 +126,6 @@ async fn write_counts(
         entries: &recent.entries,
         receipts_after: recent.receipts_after,
         receipts: &recent.receipts,
-        member_count: recent.joined,
     };
     let reader = context.reader().await?;
     let unread = context

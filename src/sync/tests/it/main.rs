@@ -1,5 +1,6 @@
 //! Sync on the memory engine: people who chat, and what their clients are told.
 
+mod counts;
 mod device_lists;
 mod devices;
 mod model;

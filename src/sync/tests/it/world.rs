@@ -9,6 +9,7 @@ use devices::{
     to_device::{self, Recipient, Target},
 };
 use federation::Keys;
+use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
 use rooms::{
     Change, CreateRoom, InitialState, Markers, MembershipRequest, Message, Preset, Redaction,
@@ -30,6 +31,15 @@ pub(crate) struct World {
     pub(crate) devices: Devices,
     pub(crate) sync: Sync,
     pub(crate) stop: CancellationToken,
+    settings: Settings,
+}
+
+/// What a test may want otherwise.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) seed: u64,
+    pub(crate) body_mentions: BodyMentions,
+    pub(crate) push: PushConfig,
 }
 
 const NEW_DEVICE: Device = Device {
@@ -80,23 +90,35 @@ impl World {
     }
 
     pub(crate) async fn seeded(seed: u64) -> Arc<Self> {
-        Self::open(Store::memory(), seed).await
+        Self::with(Settings {
+            seed,
+            body_mentions: BodyMentions::Ignored,
+            push: PushConfig::default(),
+        })
+        .await
     }
 
-    /// The same server, started again on the same database.
+    pub(crate) async fn with(settings: Settings) -> Arc<Self> {
+        Self::open(Store::memory(), settings).await
+    }
+
+    /// The same server, started again on the same database: nothing that was in memory is left.
     pub(crate) async fn restarted(&self, seed: u64) -> Arc<Self> {
         self.stop.cancel();
-        Self::open(self.store.clone(), seed).await
+        let mut settings = self.settings.clone();
+        settings.seed = seed;
+        Self::open(self.store.clone(), settings).await
     }
 
-    async fn open(store: Store, seed: u64) -> Arc<Self> {
+    async fn open(store: Store, settings: Settings) -> Arc<Self> {
         let clock = Arc::new(MockClock::new(Millis(1_700_000_000_000)));
         let device_clock = clock.clone();
-        let random = Arc::new(SeededRandom::new(seed));
+        let random = Arc::new(SeededRandom::new(settings.seed));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let server_name = owned_server_name!("localhost");
         let config = UsersConfig {
             hashing: Hashing::weak_for_tests(),
+            body_mentions: settings.body_mentions,
             ..UsersConfig::new(server_name.clone())
         };
         let users = Users::new(
@@ -125,7 +147,7 @@ impl World {
             tasks.clone(),
             stop.clone(),
         );
-        let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
+        let push = Push::open(rooms.clone(), &settings.push, tasks.clone());
         let devices = Devices::new(store.clone(), device_clock, Limits::default());
         let config = SyncConfig::default();
         let sync = Sync::open(
@@ -145,6 +167,7 @@ impl World {
             devices,
             sync,
             stop,
+            settings,
         })
     }
 
@@ -297,9 +320,18 @@ impl Person {
         room: &RoomId,
         content: Value,
     ) -> Result<OwnedEventId, RoomError> {
+        self.try_send_kind(room, "m.room.message", content).await
+    }
+
+    pub(crate) async fn try_send_kind(
+        &self,
+        room: &RoomId,
+        kind: &str,
+        content: Value,
+    ) -> Result<OwnedEventId, RoomError> {
         let message = Message {
             sender: self.user_id.clone(),
-            kind: "m.room.message".to_owned(),
+            kind: kind.to_owned(),
             content: raw(&content),
             transaction: None::<TransactionId>,
             timestamp: None,

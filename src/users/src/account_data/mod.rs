@@ -14,7 +14,7 @@ use database::{
 use ruma::UserId;
 
 pub(crate) use crate::account_data::ignored::IgnoredCache;
-pub use crate::account_data::push_rules::{PUSH_RULES, PushRuleChange, PushRuleError};
+pub use crate::account_data::push_rules::{PUSH_RULES, PushRuleChange, PushRuleError, PushRules};
 use crate::{
     tables::{ACCOUNT_DATA, ACCOUNT_DATA_LOG, AccountDataKey, ROOM_ACCOUNT_DATA},
     users::Users,
@@ -139,12 +139,17 @@ impl Users {
         &self,
         db: &impl Read,
         user: UserNumber,
+        user_id: &UserId,
         stamp: Stamp,
     ) -> Result<Vec<AccountData>, StoreError> {
-        since(db, user, stamp).await
+        let mut changed = since(db, user, stamp).await?;
+        if let Some(rules) = changed.iter_mut().find(|data| data.is_push_rules()) {
+            rules.content = self.push_rules_content(db, user, user_id).await?;
+        }
+        Ok(changed)
     }
 
-    /// For initial /sync: everything, with the predefined push rules where the user has changed none.
+    /// For initial /sync: everything, the push rules also where the user has changed none.
     pub async fn account_data_all(
         &self,
         db: &impl Read,
@@ -152,21 +157,21 @@ impl Users {
         user_id: &UserId,
     ) -> Result<Vec<AccountData>, StoreError> {
         let mut found = all(db, user).await?;
-        if !found
-            .iter()
-            .any(|data| data.room.is_none() && data.kind == PUSH_RULES)
-        {
-            let content = push_rules::predefined_json(user_id);
-            found.insert(
-                0,
-                AccountData {
-                    room: None,
-                    kind: PUSH_RULES.to_owned(),
-                    content,
-                },
-            );
-        }
+        found.retain(|data| !data.is_push_rules());
+        let rules = AccountData {
+            room: None,
+            kind: PUSH_RULES.to_owned(),
+            content: self.push_rules_content(db, user, user_id).await?,
+        };
+        found.insert(0, rules);
         Ok(found)
+    }
+}
+
+impl AccountData {
+    /// Of these, the row is not what clients see.
+    fn is_push_rules(&self) -> bool {
+        self.room.is_none() && self.kind == PUSH_RULES
     }
 }
 

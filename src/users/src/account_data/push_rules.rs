@@ -1,204 +1,222 @@
-//! Push rules: `m.push_rules`, client-server API, "Push Rules". Stored, as account data, only once the user has changed one;
-//! until then everybody has the predefined ones.
+//! Push rules: `m.push_rules`, client-server API, "Push Rules". Stored, as account data, is what a user has made of the
+//! predefined rules, once they have changed one; what clients see of it is written when they ask.
+//!
+//! Whoever counts unread events asks for the rules that held when an event came: the rules before a change stay, by the position
+//! of the change, until nobody needs them any more ([`Users::forget_push_rules`]), or until there are too many.
 
-use database::{Read, StoreError, Txn, UserNumber};
-use protocol::push::{BodyMentions, server_default};
-use ruma::{
-    UserId,
-    push::{
-        Action, AnyPushRuleRef, InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind,
-        RuleNotFoundError, Ruleset,
-    },
+use std::collections::BTreeMap;
+
+use database::{Position, Read, StoreError, Txn, UserNumber};
+use protocol::push::{BodyMentions, ChangeError, Kind, NewRule, OwnRules, Rule};
+use ruma::UserId;
+use serde_json::{Value, json};
+
+use crate::{
+    account_data,
+    tables::{ACCOUNT_DATA, EARLIER_PUSH_RULES},
+    users::Users,
 };
-use serde_json::{Map, Value};
-
-use crate::{account_data, users::Users};
 
 /// The event type of push rules.
 pub const PUSH_RULES: &str = "m.push_rules";
 
-/// All kinds; clients count on each, also on the empty ones.
-const KINDS: [&str; 5] = ["override", "content", "room", "sender", "underride"];
-
 /// A user's push rules with all rules that they wrote; further ones are refused.
 const RULES_BYTES: usize = 256 * 1024;
+
+/// Earlier rules of a user that are kept at most, and their bytes. What is older than the oldest of them is looked at with it.
+const EARLIER: usize = 64;
+const EARLIER_BYTES: usize = 1024 * 1024;
 
 /// A change of one push rule.
 #[derive(Clone, Debug)]
 pub enum PushRuleChange {
     Set {
-        rule: NewPushRule,
+        kind: Kind,
+        rule: NewRule,
         after: Option<String>,
         before: Option<String>,
     },
     Remove {
-        kind: RuleKind,
+        kind: Kind,
         id: String,
     },
     Enable {
-        kind: RuleKind,
+        kind: Kind,
         id: String,
         enabled: bool,
     },
     SetActions {
-        kind: RuleKind,
+        kind: Kind,
         id: String,
-        actions: Vec<Action>,
+        actions: Vec<Value>,
     },
 }
 
 /// Why the push rules stay as they were.
 #[derive(Debug, thiserror::Error)]
 pub enum PushRuleError {
-    #[error("there is no such push rule")]
-    NotFound,
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     #[error("all push rules of a user have at most {RULES_BYTES} bytes")]
     TooLarge,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+/// The rules of a user, and those that they had before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PushRules {
+    /// `None` for who has never changed one.
+    pub now: Option<OwnRules>,
+    /// Each with the position of the change that ended them, oldest first.
+    pub earlier: Vec<(Position, OwnRules)>,
+}
+
 impl Users {
-    /// The push rules of a user as they are now.
+    /// Whether names in bodies are mentions, as the operator decides.
+    pub fn body_mentions(&self) -> BodyMentions {
+        self.0.config.body_mentions
+    }
+
+    /// The push rules of a user, now and before.
     pub async fn push_rules(
         &self,
         db: &impl Read,
         user: UserNumber,
-        user_id: &UserId,
-    ) -> Result<Ruleset, StoreError> {
-        let predefined = predefined(user_id);
-        let Some(content) = account_data::get(db, user, None, PUSH_RULES).await? else {
-            return Ok(predefined);
-        };
-        let mut rules = parse(&content)?;
-        // Rules that became predefined after these were stored.
-        rules.update_with_server_default(predefined);
-        Ok(rules)
+    ) -> Result<PushRules, StoreError> {
+        let now = stored(db, user).await?;
+        let mut earlier = Vec::new();
+        if now.is_some() {
+            let rows = EARLIER_PUSH_RULES.under(user);
+            for ((_, until), rules) in db.page(rows, usize::MAX).await? {
+                earlier.push((until, parse(&rules)?));
+            }
+        }
+        Ok(PushRules { now, earlier })
     }
 
-    /// The same as a JSON object of all kinds, as `GET /pushrules/global/` shows it.
-    pub async fn push_rules_json(
+    /// One rule as clients see it.
+    pub async fn push_rule(
         &self,
         db: &impl Read,
         user: UserNumber,
         user_id: &UserId,
-    ) -> Result<Value, StoreError> {
-        Ok(all_kinds(&self.push_rules(db, user, user_id).await?))
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Rule>, StoreError> {
+        let rules = stored(db, user).await?.unwrap_or_default();
+        Ok(rules.get(kind, id, user_id, self.body_mentions()))
+    }
+
+    /// All rules as clients see them, by kind.
+    pub async fn all_push_rules(
+        &self,
+        db: &impl Read,
+        user: UserNumber,
+        user_id: &UserId,
+    ) -> Result<BTreeMap<Kind, Vec<Rule>>, StoreError> {
+        let rules = stored(db, user).await?.unwrap_or_default();
+        Ok(rules.all(user_id, self.body_mentions()))
+    }
+
+    /// The content of `m.push_rules`.
+    pub async fn push_rules_content(
+        &self,
+        db: &impl Read,
+        user: UserNumber,
+        user_id: &UserId,
+    ) -> Result<String, StoreError> {
+        let rules = self.all_push_rules(db, user, user_id).await?;
+        Ok(json!({ "global": rules }).to_string())
     }
 
     /// Changes one push rule.
     pub async fn change_push_rules(
         &self,
         user: UserNumber,
-        user_id: &UserId,
         change: PushRuleChange,
     ) -> Result<(), PushRuleError> {
-        let change = &change;
+        let (change, body_mentions) = (&change, self.body_mentions());
         let body = move |txn: Txn| async move {
-            let mut rules = self.push_rules(&txn, user, user_id).await?;
-            apply(&mut rules, change.clone())?;
-            let content = content(&rules);
+            let before = stored(&txn, user).await?.unwrap_or_default();
+            let mut rules = before.clone();
+            apply(&mut rules, change.clone(), body_mentions)?;
+            let content = text(&rules);
             if content.len() > RULES_BYTES {
                 return Err(PushRuleError::TooLarge);
+            }
+            if rules != before {
+                drop_too_many(&txn, user).await?;
+                let end = EARLIER_PUSH_RULES.end(user);
+                txn.append(end, txn.slot(), &text(&before));
             }
             Ok(account_data::put(&txn, user, None, PUSH_RULES, &content).await?)
         };
         self.0.store.transact(body).await?;
         Ok(())
     }
+
+    /// Forgets the rules that a change at or before this position ended: all events that are still to be counted came after it.
+    /// Nobody waits for it.
+    pub async fn forget_push_rules(
+        &self,
+        user: UserNumber,
+        through: Position,
+    ) -> Result<(), StoreError> {
+        let forget = self.0.store.transact(|txn| async move {
+            txn.clear(EARLIER_PUSH_RULES.under(user).through((user, through)));
+            txn.may_wait();
+            Ok(())
+        });
+        forget.await.map(|((), _)| ())
+    }
 }
 
-/// The account data of a user who has changed no rule.
-pub(crate) fn predefined_json(user_id: &UserId) -> String {
-    content(&predefined(user_id))
+async fn stored(db: &impl Read, user: UserNumber) -> Result<Option<OwnRules>, StoreError> {
+    let row = db.get(ACCOUNT_DATA.at((user, PUSH_RULES))).await?;
+    row.map(|row| parse(&row.value)).transpose()
 }
 
-/// As the spec has them since version 1.17: names in a body are no mentions.
-fn predefined(user_id: &UserId) -> Ruleset {
-    server_default(user_id, BodyMentions::Ignored)
-}
-
-fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), PushRuleError> {
-    match change {
-        PushRuleChange::Set {
-            rule,
-            after,
-            before,
-        } => set(rules, rule, after.as_deref(), before.as_deref()),
-        PushRuleChange::Remove { kind, id } => Ok(rules.remove(kind, id)?),
-        PushRuleChange::Enable { kind, id, enabled } => Ok(rules.set_enabled(kind, id, enabled)?),
-        PushRuleChange::SetActions { kind, id, actions } => {
-            Ok(rules.set_actions(kind, id, actions)?)
+/// Makes room for one more.
+async fn drop_too_many(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
+    let rows = EARLIER_PUSH_RULES.under(user).reversed();
+    let mut bytes = 0;
+    for (count, ((_, until), rules)) in txn.page(rows, EARLIER + 1).await?.into_iter().enumerate() {
+        bytes += rules.len();
+        if count + 1 >= EARLIER || bytes > EARLIER_BYTES {
+            txn.clear(EARLIER_PUSH_RULES.under(user).through((user, until)));
+            return Ok(());
         }
-    }
-}
-
-/// A rule that moves is taken out first: ruma cannot move one towards the end of its kind. It stays disabled if it was.
-fn set(
-    rules: &mut Ruleset,
-    rule: NewPushRule,
-    after: Option<&str>,
-    before: Option<&str>,
-) -> Result<(), PushRuleError> {
-    let (kind, id) = (rule.kind(), rule.rule_id().to_owned());
-    let is_moved = after.is_some() || before.is_some();
-    let was_enabled = rules.get(kind.clone(), &id).map(AnyPushRuleRef::enabled);
-    if is_moved && was_enabled.is_some() {
-        rules.remove(kind.clone(), &id)?;
-    }
-    rules.insert(rule, after, before)?;
-    if was_enabled == Some(false) {
-        rules.set_enabled(kind, &id, false)?;
     }
     Ok(())
 }
 
-fn all_kinds(rules: &Ruleset) -> Value {
-    let mut kinds = match serde_json::to_value(rules) {
-        Ok(Value::Object(kinds)) => kinds,
-        _ => Map::new(),
-    };
-    for kind in KINDS {
-        kinds
-            .entry(kind)
-            .or_insert_with(|| Value::Array(Vec::new()));
-    }
-    Value::Object(kinds)
-}
-
-fn content(rules: &Ruleset) -> String {
-    Value::from(Map::from_iter([("global".to_owned(), all_kinds(rules))])).to_string()
-}
-
-fn parse(content: &str) -> Result<Ruleset, StoreError> {
-    let corrupt = |_| StoreError::Corrupt("push rules");
-    let mut content: Map<String, Value> = serde_json::from_str(content).map_err(corrupt)?;
-    let global = content.remove("global").unwrap_or_default();
-    serde_json::from_value(global).map_err(corrupt)
-}
-
-impl From<InsertPushRuleError> for PushRuleError {
-    fn from(error: InsertPushRuleError) -> Self {
-        match error {
-            InsertPushRuleError::UnknownRuleId => Self::NotFound,
-            other => Self::Invalid(other.to_string()),
+fn apply(
+    rules: &mut OwnRules,
+    change: PushRuleChange,
+    body_mentions: BodyMentions,
+) -> Result<(), ChangeError> {
+    match change {
+        PushRuleChange::Set {
+            kind,
+            rule,
+            after,
+            before,
+        } => rules.set(kind, rule, after.as_deref(), before.as_deref()),
+        PushRuleChange::Remove { kind, id } => rules.remove(kind, &id, body_mentions),
+        PushRuleChange::Enable { kind, id, enabled } => {
+            rules.enable(kind, &id, enabled, body_mentions)
+        }
+        PushRuleChange::SetActions { kind, id, actions } => {
+            rules.set_actions(kind, &id, actions, body_mentions)
         }
     }
 }
 
-impl From<RemovePushRuleError> for PushRuleError {
-    fn from(error: RemovePushRuleError) -> Self {
-        match error {
-            RemovePushRuleError::NotFound => Self::NotFound,
-            other => Self::Invalid(other.to_string()),
-        }
-    }
+fn text(rules: &OwnRules) -> String {
+    json!(rules).to_string()
 }
 
-impl From<RuleNotFoundError> for PushRuleError {
-    fn from(_: RuleNotFoundError) -> Self {
-        Self::NotFound
-    }
+fn parse(text: &str) -> Result<OwnRules, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Corrupt("push rules"))
 }

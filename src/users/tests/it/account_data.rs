@@ -1,6 +1,7 @@
 //! Account data, tags, ignored users.
 
 use database::{Read, RoomNumber};
+use ruma::user_id;
 use serde_json::json;
 use users::{AccountData, PUSH_RULES, account_data, tables::ACCOUNT_DATA_LOG};
 
@@ -81,7 +82,7 @@ async fn a_reader_learns_of_each_change_once() {
 
     let db = house.snapshot().await;
     let changed = users
-        .account_data_since(&db, alice, since)
+        .account_data_since(&db, alice, user_id!("@alice:example.org"), since)
         .await
         .expect("it reads");
     assert_eq!(
@@ -89,7 +90,7 @@ async fn a_reader_learns_of_each_change_once() {
         [data(Some(ROOM), "b", "{}"), data(None, "c", "{\"n\":2}")]
     );
     let nothing = users
-        .account_data_since(&db, alice, db.stamp())
+        .account_data_since(&db, alice, user_id!("@alice:example.org"), db.stamp())
         .await
         .expect("it reads");
     assert!(nothing.is_empty());

@@ -52,13 +52,9 @@ pub(crate) async fn get(
     let db = users.snapshot().await?;
     if kind == PUSH_RULES {
         let rules = users
-            .push_rules_json(&db, call.caller.number, &user_id)
+            .push_rules_content(&db, call.caller.number, &user_id)
             .await?;
-        return Ok(RawJson(
-            serde_json::json!({ "global": rules })
-                .to_string()
-                .into_bytes(),
-        ));
+        return Ok(RawJson(rules.into_bytes()));
     }
     let content = account_data::get(&db, call.caller.number, None, &kind).await?;
     Ok(RawJson(content.ok_or_else(not_set)?.into_bytes()))

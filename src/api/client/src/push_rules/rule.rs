@@ -1,90 +1,123 @@
 //! `GET`, `PUT` and `DELETE /pushrules/global/{kind}/{ruleId}`: client-server API, "Push Rules".
 
-use edge::{ApiError, Call, Json, State, User};
+use edge::{ApiError, Call, Empty, Json, State};
+use http::Request as HttpRequest;
+use protocol::push::{Kind, NewRule, Rule};
 use ruma::{
-    api::client::push::{delete_pushrule, get_pushrule, set_pushrule},
-    push::{AnyPushRule, RuleKind},
+    api::{
+        IncomingRequest,
+        auth_scheme::AccessToken,
+        client::push::{delete_pushrule, get_pushrule, set_pushrule},
+        error::{DeserializationError, Error},
+    },
+    exports::serde_html_form,
+    metadata,
 };
+use serde::Deserialize;
+use serde_json::Value;
 use users::{PushRuleChange, Users};
 
-use crate::push_rules::{not_found, refuse};
+use crate::{
+    account_data::path,
+    push_rules::{apply, known, require},
+};
 
-pub(crate) async fn get(
+/// Ours, because actions and conditions are kept as they are sent: ruma writes them in its own way.
+pub(crate) struct SetRule {
+    kind: String,
+    id: String,
+    place: Place,
+    body: Body,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    actions: Vec<Value>,
+    conditions: Option<Vec<Value>>,
+    pattern: Option<String>,
+}
+
+metadata! {
+    @for SetRule,
+    method: PUT,
+    rate_limited: true,
+    authentication: AccessToken,
+    history: {
+        1.0 => "/_matrix/client/r0/pushrules/global/{kind}/{rule_id}",
+        1.1 => "/_matrix/client/v3/pushrules/global/{kind}/{rule_id}",
+    }
+}
+
+impl IncomingRequest for SetRule {
+    type EndpointError = Error;
+    type OutgoingResponse = set_pushrule::v3::Response;
+
+    fn try_from_http_request_inner(
+        request: HttpRequest<&[u8]>,
+        arguments: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let (kind, id) = path(arguments)?;
+        Ok(Self {
+            kind,
+            id,
+            place: serde_html_form::from_str(request.uri().query().unwrap_or_default())?,
+            body: serde_json::from_slice(request.body())?,
+        })
+    }
+}
+
+pub(super) async fn get(
     State(users): State<Users>,
     call: Call<get_pushrule::v3::Request>,
-) -> Result<Json<serde_json::Value>, ApiError> {
-    let rule = require(
-        &users,
-        &call.caller,
-        call.request.kind,
-        &call.request.rule_id,
-    )
-    .await?;
-    let rule = match rule {
-        AnyPushRule::Override(rule) | AnyPushRule::Underride(rule) => serde_json::to_value(rule),
-        AnyPushRule::Content(rule) => serde_json::to_value(rule),
-        AnyPushRule::Room(rule) => serde_json::to_value(rule),
-        AnyPushRule::Sender(rule) => serde_json::to_value(rule),
-        _ => return Err(not_found()),
-    };
-    Ok(Json(rule.map_err(ApiError::internal)?))
+) -> Result<Json<Rule>, ApiError> {
+    let request = &call.request;
+    require(&users, &call.caller, &request.kind, &request.rule_id)
+        .await
+        .map(Json)
 }
 
-pub(crate) async fn set(
+pub(super) async fn set(
     State(users): State<Users>,
-    call: Call<set_pushrule::v3::Request>,
-) -> Result<set_pushrule::v3::Response, ApiError> {
-    let set_pushrule::v3::Request {
-        rule,
-        before,
-        after,
-        ..
+    call: Call<SetRule>,
+) -> Result<Empty, ApiError> {
+    let SetRule {
+        kind,
+        id,
+        place,
+        body,
     } = call.request;
+    let kind = Kind::parse(&kind)
+        .ok_or_else(|| ApiError::invalid_param(format!("there are no rules of kind `{kind}`")))?;
+    let rule = NewRule {
+        rule_id: id,
+        conditions: body.conditions,
+        pattern: body.pattern,
+        actions: body.actions,
+    };
     let change = PushRuleChange::Set {
+        kind,
         rule,
-        before,
-        after,
+        before: place.before,
+        after: place.after,
     };
     apply(&users, &call.caller, change).await?;
-    Ok(set_pushrule::v3::Response::new())
+    Ok(Empty)
 }
 
-pub(crate) async fn delete(
+pub(super) async fn delete(
     State(users): State<Users>,
     call: Call<delete_pushrule::v3::Request>,
-) -> Result<delete_pushrule::v3::Response, ApiError> {
+) -> Result<Empty, ApiError> {
     let change = PushRuleChange::Remove {
-        kind: call.request.kind,
+        kind: known(&call.request.kind)?,
         id: call.request.rule_id,
     };
     apply(&users, &call.caller, change).await?;
-    Ok(delete_pushrule::v3::Response::new())
-}
-
-/// One rule of the caller's, or 404.
-pub(super) async fn require(
-    users: &Users,
-    caller: &User,
-    kind: RuleKind,
-    id: &str,
-) -> Result<AnyPushRule, ApiError> {
-    let db = users.snapshot().await?;
-    let rules = users
-        .push_rules(&db, caller.number, &caller.user_id)
-        .await?;
-    rules
-        .get(kind, id)
-        .map(ruma::push::AnyPushRuleRef::to_owned)
-        .ok_or_else(not_found)
-}
-
-pub(super) async fn apply(
-    users: &Users,
-    caller: &User,
-    change: PushRuleChange,
-) -> Result<(), ApiError> {
-    users
-        .change_push_rules(caller.number, &caller.user_id, change)
-        .await
-        .map_err(refuse)
+    Ok(Empty)
 }

@@ -1,7 +1,7 @@
-//! Account data, tags, filters, push rules: what clients see.
+//! Account data, tags, filters: what clients see.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{person::User, server::TestServer};
 
@@ -147,65 +147,4 @@ async fn filters_are_kept_and_checked() {
             .await;
         refused.expect_error(StatusCode::BAD_REQUEST, "M_BAD_JSON");
     }
-}
-
-#[tokio::test]
-async fn push_rules_are_shown_and_changed() {
-    let server = TestServer::new().await;
-    let alice = server.user("alice").await;
-    let all = alice.get("/v3/pushrules/").await.expect_ok();
-    let of_scope = alice.get("/v3/pushrules/global/").await.expect_ok();
-    assert_eq!(all["global"], of_scope);
-    for kind in ["override", "content", "room", "sender", "underride"] {
-        assert!(of_scope[kind].is_array(), "{kind}");
-    }
-
-    let rule = "/v3/pushrules/global/sender/@bob:example.org";
-    alice
-        .put(rule, json!({ "actions": ["notify"] }))
-        .await
-        .expect_ok();
-    alice
-        .put(&format!("{rule}/enabled"), json!({ "enabled": false }))
-        .await
-        .expect_ok();
-    alice
-        .put(&format!("{rule}/actions"), json!({ "actions": [] }))
-        .await
-        .expect_ok();
-    let shown = alice.get(rule).await.expect_ok();
-    let expected = json!({
-        "rule_id": "@bob:example.org", "default": false, "enabled": false, "actions": [],
-    });
-    assert_eq!(shown, expected);
-    let enabled = alice.get(&format!("{rule}/enabled")).await.expect_ok();
-    assert_eq!(enabled, json!({ "enabled": false }));
-    let actions = alice.get(&format!("{rule}/actions")).await.expect_ok();
-    assert_eq!(actions, json!({ "actions": [] }));
-
-    alice.delete(rule).await.expect_ok();
-    alice
-        .get(rule)
-        .await
-        .expect_error(StatusCode::NOT_FOUND, "M_NOT_FOUND");
-    let master = "/v3/pushrules/global/override/.m.rule.master";
-    let refused = alice.delete(master).await;
-    refused.expect_error(StatusCode::BAD_REQUEST, "M_INVALID_PARAM");
-}
-
-#[tokio::test]
-async fn predefined_push_rules_are_in_the_first_sync() {
-    let server = TestServer::new().await;
-    let alice = server.user("alice").await;
-    let first = alice.sync(None).await;
-    let events = first["account_data"]["events"]
-        .as_array()
-        .expect("account data")
-        .clone();
-    let rules: Vec<&Value> = events
-        .iter()
-        .filter(|one| one["type"] == "m.push_rules")
-        .collect();
-    assert_eq!(rules.len(), 1);
-    assert!(rules[0]["content"]["global"]["underride"].is_array());
 }

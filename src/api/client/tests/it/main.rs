@@ -11,6 +11,8 @@ mod key_backup;
 mod membership;
 mod person;
 mod profile;
+mod push_rules;
 mod rooms;
 mod server;
 mod session;
+mod unread;

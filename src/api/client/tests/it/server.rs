@@ -12,6 +12,7 @@ use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
 use federation::Keys;
 use http::Request;
 use http_body_util::BodyExt as _;
+use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
 use rooms::{Rooms, RoomsConfig};
 use ruma::{RoomVersionId, server_name};
@@ -30,6 +31,7 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<MockClock>,
     /// To inject faults, or to look at what was stored.
     pub(crate) memory: Memory,
+    random: Arc<SeededRandom>,
     edge: Arc<Edge>,
 }
 
@@ -39,6 +41,7 @@ pub(crate) struct TestOptions {
     pub(crate) rate_limits: RateLimits,
     pub(crate) default_room_version: RoomVersionId,
     pub(crate) device_limits: Limits,
+    pub(crate) body_mentions: BodyMentions,
 }
 
 impl Default for TestOptions {
@@ -51,6 +54,7 @@ impl Default for TestOptions {
             },
             default_room_version: RoomVersionId::V12,
             device_limits: Limits::default(),
+            body_mentions: BodyMentions::Ignored,
         }
     }
 }
@@ -75,6 +79,7 @@ impl TestServer {
         Self {
             clock,
             memory,
+            random,
             edge,
         }
     }
@@ -117,6 +122,11 @@ impl TestServer {
             )
             .await;
         User::logged_in(self, &user.name, &answer.expect_ok())
+    }
+
+    /// A transaction id that no other request has.
+    pub(crate) fn transaction(&self) -> String {
+        format!("transaction-{}", self.random.u64())
     }
 
     /// A request without a token.
@@ -182,6 +192,7 @@ async fn house(
         UsersConfig {
             registration: options.registration.clone(),
             hashing: Hashing::weak_for_tests(),
+            body_mentions: options.body_mentions,
             ..UsersConfig::new(server_name.clone())
         },
         tasks.clone(),

@@ -1,51 +1,89 @@
 //! `POST /rooms/{roomId}/receipt/{receiptType}/{eventId}`: client-server API, "Receipts".
 
-use edge::{ApiError, Call, State};
+use edge::{ApiError, Call, Empty, State};
+use http::Request as HttpRequest;
 use rooms::{Markers, Rooms};
 use ruma::{
-    api::client::receipt::create_receipt::v3::{ReceiptType, Request, Response},
-    events::receipt::ReceiptThread,
+    OwnedEventId, OwnedRoomId,
+    api::{
+        IncomingRequest,
+        auth_scheme::AccessToken,
+        client::receipt::create_receipt::v3::{ReceiptType, Response},
+        error::{DeserializationError, Error},
+    },
+    metadata,
 };
+use serde_json::{Map, Value};
 
-use crate::rooms::refusal::refuse;
+use crate::{account_data::path, rooms::refusal::refuse};
+
+/// Ours, because a `thread_id` that makes no sense has an errcode of its own.
+pub(in crate::rooms) struct Request {
+    room_id: OwnedRoomId,
+    receipt_type: ReceiptType,
+    event_id: OwnedEventId,
+    body: Map<String, Value>,
+}
+
+metadata! {
+    @for Request,
+    method: POST,
+    rate_limited: true,
+    authentication: AccessToken,
+    history: {
+        1.0 => "/_matrix/client/r0/rooms/{room_id}/receipt/{receipt_type}/{event_id}",
+        1.1 => "/_matrix/client/v3/rooms/{room_id}/receipt/{receipt_type}/{event_id}",
+    }
+}
+
+impl IncomingRequest for Request {
+    type EndpointError = Error;
+    type OutgoingResponse = Response;
+
+    fn try_from_http_request_inner(
+        request: HttpRequest<&[u8]>,
+        arguments: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let (room_id, receipt_type, event_id) = path(arguments)?;
+        // Clients of before threads send no body.
+        let body = match request.body() {
+            [] => Map::new(),
+            body => serde_json::from_slice(body)?,
+        };
+        Ok(Self {
+            room_id,
+            receipt_type,
+            event_id,
+            body,
+        })
+    }
+}
 
 pub(super) async fn receipt(
     State(rooms): State<Rooms>,
     call: Call<Request>,
-) -> Result<Response, ApiError> {
+) -> Result<Empty, ApiError> {
     let Request {
         room_id,
         receipt_type,
         event_id,
-        thread,
-        ..
+        body,
     } = call.request;
-    let thread = match thread {
-        ReceiptThread::Unthreaded => None,
-        ReceiptThread::Main => Some("main".to_owned()),
-        ReceiptThread::Thread(root) => Some(root.to_string()),
-        _ => {
-            return Err(ApiError::invalid_param(
-                "`thread_id` must be `main` or an event id",
-            ));
-        }
-    };
-    let markers = Markers {
-        thread,
-        ..Markers::default()
-    };
+    let thread = thread(&body)?;
     let markers = match receipt_type {
         ReceiptType::Read => Markers {
             read: Some(event_id),
-            ..markers
+            thread,
+            ..Markers::default()
         },
         ReceiptType::ReadPrivate => Markers {
             read_private: Some(event_id),
-            ..markers
+            thread,
+            ..Markers::default()
         },
-        ReceiptType::FullyRead if markers.thread.is_none() => Markers {
+        ReceiptType::FullyRead if thread.is_none() => Markers {
             fully_read: Some(event_id),
-            ..markers
+            ..Markers::default()
         },
         ReceiptType::FullyRead => {
             return Err(ApiError::invalid_param("m.fully_read has no threads"));
@@ -56,5 +94,18 @@ pub(super) async fn receipt(
         .mark_read(&room_id, call.caller.number, markers)
         .await
         .map_err(refuse)?;
-    Ok(Response::new())
+    Ok(Empty)
+}
+
+/// The thread of the receipt; `None` for one of the whole room.
+fn thread(body: &Map<String, Value>) -> Result<Option<String>, ApiError> {
+    match body.get("thread_id") {
+        None => Ok(None),
+        Some(Value::String(thread)) if thread == "main" || thread.starts_with('$') => {
+            Ok(Some(thread.clone()))
+        }
+        Some(_) => Err(ApiError::invalid_param(
+            "`thread_id` must be `main` or an event id",
+        )),
+    }
 }

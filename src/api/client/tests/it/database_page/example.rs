@@ -95,6 +95,13 @@ async fn settle(alice: &User) {
         .post(&format!("{own}/filter"), filter)
         .await
         .expect_ok();
+    for word in ["garden", "rain"] {
+        let rule = json!({ "pattern": word, "actions": ["notify"] });
+        alice
+            .put(&format!("/v3/pushrules/global/content/{word}"), rule)
+            .await
+            .expect_ok();
+    }
 }
 
 async fn talk(alice: &User, bob: &User) {

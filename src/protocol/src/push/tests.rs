@@ -1,12 +1,11 @@
-use ruma::{RoomVersionId, owned_event_id, push::Ruleset, room_id, user_id};
-use serde_json::json;
+//! What rules say of events, and how they change.
+
+use proptest::prelude::*;
+use ruma::{RoomVersionId, owned_event_id, room_id, user_id};
+use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    authorize::AuthEvent,
-    push::{BodyMentions, server_default},
-    room_version::rules,
-};
+use crate::{authorize::AuthEvent, power_levels::PowerLevels, room_version::rules};
 
 const QUIET: Verdict = Verdict {
     notify: false,
@@ -29,6 +28,17 @@ fn message(content: &Value) -> PushEvent {
     event(&json!({ "type": "m.room.message", "sender": "@sender:x", "content": content }))
 }
 
+fn evaluate(
+    rules: &Ruleset,
+    event: &PushEvent,
+    room: &RoomContext<'_>,
+    reader: &Reader<'_>,
+) -> Verdict {
+    let marks = Marks::of(event, room);
+    let outcome = rules.outcome(&marks, || Some(event), room, reader);
+    outcome.map_or_else(Verdict::default, |outcome| outcome.verdict)
+}
+
 fn for_alice(rules: &Ruleset, event: &PushEvent, member_count: u64) -> Verdict {
     let room = RoomContext {
         member_count,
@@ -41,26 +51,35 @@ fn for_alice(rules: &Ruleset, event: &PushEvent, member_count: u64) -> Verdict {
     evaluate(rules, event, &room, &alice)
 }
 
-fn alices(body_mentions: BodyMentions) -> Ruleset {
-    server_default(user_id!("@alice:x"), body_mentions)
+/// The rules of who changed nothing.
+fn usual(body_mentions: BodyMentions) -> Ruleset {
+    OwnRules::default().ruleset(body_mentions)
+}
+
+fn own(rules: &Value) -> OwnRules {
+    serde_json::from_value(json!({ "own": rules })).expect("rules")
 }
 
 fn custom(rules: &Value) -> Ruleset {
-    serde_json::from_value(rules.clone()).expect("a ruleset")
+    own(rules).ruleset(BodyMentions::Ignored)
 }
 
+/// Highlights under these conditions.
 fn when(conditions: &Value) -> Ruleset {
+    let actions = json!(["notify", { "set_tweak": "highlight" }]);
     custom(&json!({
-        "override": [{ "rule_id": "own", "default": false, "enabled": true, "conditions": conditions, "actions": ["notify"] }],
+        "override": [{ "rule_id": "own", "conditions": conditions, "actions": actions }],
     }))
 }
 
 #[test]
 fn the_predefined_rules() {
-    let rules = alices(BodyMentions::Ignored);
-    let text = json!({ "msgtype": "m.text", "body": "hi alice" });
+    let rules = usual(BodyMentions::Ignored);
     for (event, expected) in [
-        (message(&text), NOTIFY),
+        (
+            message(&json!({ "msgtype": "m.text", "body": "hi alice" })),
+            NOTIFY,
+        ),
         (
             message(&json!({ "msgtype": "m.notice", "body": "hi" })),
             QUIET,
@@ -75,10 +94,6 @@ fn the_predefined_rules() {
         ),
         (
             message(&json!({ "body": "x", "m.relates_to": { "rel_type": "m.replace" } })),
-            QUIET,
-        ),
-        (
-            event(&json!({ "type": "m.room.message", "sender": "@alice:x", "content": text })),
             QUIET,
         ),
         (
@@ -128,7 +143,7 @@ fn the_predefined_rules() {
 
 #[test]
 fn an_invite_notifies_the_one_it_invites() {
-    let rules = alices(BodyMentions::Ignored);
+    let rules = usual(BodyMentions::Ignored);
     let invite = |target: &str, membership: &str| {
         event(&json!({
             "type": "m.room.member", "state_key": target, "sender": "@s:x", "content": { "membership": membership },
@@ -139,8 +154,7 @@ fn an_invite_notifies_the_one_it_invites() {
     assert_eq!(for_alice(&rules, &invite("@alice:x", "leave"), 2), QUIET);
 }
 
-#[test]
-fn mentioning_the_room_asks_for_power() {
+fn levels_with_sender_at_50() -> PowerLevels {
     let of = |kind: &str, content: Value| {
         let json = json!({
             "auth_events": [], "content": content, "depth": 1, "origin_server_ts": 1, "prev_events": [],
@@ -148,7 +162,7 @@ fn mentioning_the_room_asks_for_power() {
         });
         AuthEvent::parse(owned_event_id!("$e"), &json.to_string()).expect("an event")
     };
-    let levels = PowerLevels::new(
+    PowerLevels::new(
         rules(&RoomVersionId::V11).expect("rules"),
         &of("m.room.create", json!({})),
         Some(&of(
@@ -156,8 +170,13 @@ fn mentioning_the_room_asks_for_power() {
             json!({ "users": { "@sender:x": 50 } }),
         )),
     )
-    .expect("levels");
-    let rules = alices(BodyMentions::Ignored);
+    .expect("levels")
+}
+
+#[test]
+fn mentioning_the_room_asks_for_power() {
+    let levels = levels_with_sender_at_50();
+    let rules = usual(BodyMentions::Ignored);
     let alice = Reader {
         user_id: user_id!("@alice:x"),
         display_name: None,
@@ -179,7 +198,7 @@ fn mentioning_the_room_asks_for_power() {
 
 #[test]
 fn names_in_bodies_count_where_it_is_set_so_and_nobody_is_mentioned() {
-    let rules = alices(BodyMentions::Notify);
+    let rules = usual(BodyMentions::Notify);
     for (content, expected) in [
         (json!({ "body": "hello ALICE!" }), HIGHLIGHT),
         (json!({ "body": "hello alice m." }), HIGHLIGHT),
@@ -213,9 +232,9 @@ fn a_display_name_is_not_a_pattern() {
             &reader,
         )
     };
-    assert_eq!(named("a*y"), QUIET);
-    assert_eq!(named(""), QUIET);
-    assert_eq!(named("body"), NOTIFY);
+    assert_eq!(named("a*y"), NOTIFY);
+    assert_eq!(named(""), NOTIFY);
+    assert_eq!(named("body"), HIGHLIGHT);
 }
 
 #[test]
@@ -297,6 +316,19 @@ fn conditions() {
         (json!({ "kind": "room_member_count", "is": "2" }), true),
         (json!({ "kind": "room_member_count", "is": ">2" }), false),
         (json!({ "kind": "room_member_count", "is": "<=2" }), true),
+        (json!({ "kind": "room_member_count", "is": "==2" }), true),
+        (json!({ "kind": "room_member_count", "is": ">=3" }), false),
+        (json!({ "kind": "room_member_count", "is": "< 3" }), false),
+        (json!({ "kind": "room_member_count", "is": "+2" }), false),
+        (json!({ "kind": "room_member_count" }), false),
+        (
+            json!({ "kind": "event_match", "key": "content.body" }),
+            false,
+        ),
+        (
+            json!({ "kind": "event_property_is", "key": "content.list", "value": ["a"] }),
+            false,
+        ),
         (
             json!({ "kind": "sender_notification_permission", "key": "room" }),
             false,
@@ -304,7 +336,11 @@ fn conditions() {
         (json!({ "kind": "org.example.unknown" }), false),
     ] {
         let rules = when(&json!([condition]));
-        assert_eq!(for_alice(&rules, &event, 2).notify, expected, "{condition}");
+        assert_eq!(
+            for_alice(&rules, &event, 2).highlight,
+            expected,
+            "{condition}"
+        );
     }
 }
 
@@ -340,17 +376,152 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
-fn historical_actions_do_nothing_and_are_kept() {
+fn historical_actions_do_nothing() {
     let rules = custom(&json!({
-        "override": [{ "rule_id": "o", "default": false, "enabled": true, "conditions": [], "actions": ["dont_notify", "coalesce"] }],
+        "override": [{ "rule_id": "o", "conditions": [], "actions": ["dont_notify", "coalesce"] }],
     }));
     assert_eq!(
         for_alice(&rules, &message(&json!({ "body": "x" })), 3),
         QUIET
     );
-    let kept = serde_json::to_value(&rules).expect("JSON");
-    assert_eq!(
-        kept["override"][0]["actions"],
-        json!(["dont_notify", "coalesce"])
-    );
+}
+
+#[test]
+fn a_highlight_is_one_without_a_value_or_with_true() {
+    for (value, expected) in [
+        (json!({ "set_tweak": "highlight" }), HIGHLIGHT),
+        (
+            json!({ "set_tweak": "highlight", "value": true }),
+            HIGHLIGHT,
+        ),
+        (json!({ "set_tweak": "highlight", "value": false }), NOTIFY),
+        (json!({ "set_tweak": "sound", "value": true }), NOTIFY),
+        (json!("highlight"), NOTIFY),
+    ] {
+        let rules = custom(&json!({
+            "override": [{ "rule_id": "o", "actions": ["notify", value] }],
+        }));
+        let verdict = for_alice(&rules, &message(&json!({ "body": "x" })), 3);
+        assert_eq!(verdict, expected, "{value}");
+    }
+}
+
+#[test]
+fn the_whole_room_can_be_mentioned_in_a_body_where_it_is_set_so() {
+    let of = |body_mentions, content: Value| {
+        let event = message(&content);
+        let levels = levels_with_sender_at_50();
+        let room = RoomContext {
+            member_count: 9,
+            power_levels: Some(&levels),
+        };
+        let alice = Reader {
+            user_id: user_id!("@alice:x"),
+            display_name: None,
+        };
+        evaluate(&usual(body_mentions), &event, &room, &alice)
+    };
+    let content = json!({ "body": "hi @room" });
+    assert_eq!(of(BodyMentions::Notify, content.clone()), HIGHLIGHT);
+    assert_eq!(of(BodyMentions::Ignored, content), NOTIFY);
+    let silent = json!({ "body": "hi @room", "m.mentions": {} });
+    assert_eq!(of(BodyMentions::Notify, silent), NOTIFY);
+}
+
+#[test]
+fn predefined_rules_are_changed_and_changed_back() {
+    let mut rules = OwnRules::default();
+    let ignored = BodyMentions::Ignored;
+    let (kind, id) = (Kind::Underride, ".m.rule.message");
+    let hello = message(&json!({ "body": "hello" }));
+    rules.enable(kind, id, false, ignored).expect("there");
+    assert_eq!(for_alice(&rules.ruleset(ignored), &hello, 3), QUIET);
+    rules.enable(kind, id, true, ignored).expect("there");
+    let loud = vec![json!("notify"), json!({ "set_tweak": "highlight" })];
+    rules.set_actions(kind, id, loud, ignored).expect("there");
+    assert_eq!(for_alice(&rules.ruleset(ignored), &hello, 3), HIGHLIGHT);
+    let usual = vec![json!("notify")];
+    rules.set_actions(kind, id, usual, ignored).expect("there");
+    assert_eq!(rules, OwnRules::default());
+
+    let master = ".m.rule.master";
+    rules
+        .enable(Kind::Override, master, true, ignored)
+        .expect("there");
+    assert_eq!(for_alice(&rules.ruleset(ignored), &hello, 3), QUIET);
+}
+
+/// Asks every rule as clients see them, one after the other.
+fn by_the_book(all: &Value, event: &PushEvent, room: &RoomContext<'_>) -> Verdict {
+    for kind in ["override", "content", "room", "sender", "underride"] {
+        for rule in all[kind].as_array().expect("a list") {
+            let conditions = rule["conditions"].as_array().cloned().unwrap_or_default();
+            let is_master = rule["rule_id"] == ".m.rule.master";
+            let holds = |condition: &Value| {
+                conditions::Condition::parse(condition).holds(event, room, None)
+            };
+            let applies = match kind {
+                "sender" => rule["rule_id"] == event.sender(),
+                "content" => false,
+                _ => is_master || conditions.iter().all(holds),
+            };
+            if rule["enabled"] == true && applies {
+                let actions = rule["actions"].as_array().expect("a list");
+                return Outcome::of(actions).verdict;
+            }
+        }
+    }
+    Verdict::default()
+}
+
+proptest! {
+    #[test]
+    fn marks_say_what_asking_every_rule_says(
+        kind in proptest::sample::select(vec![
+            "m.room.message", "m.room.member", "m.room.encrypted", "m.reaction", "m.room.tombstone",
+            "m.call.invite", "org.matrix.msc3381.poll.start", "org.matrix.msc3381.poll.response", "x",
+        ]),
+        membership in proptest::option::of(proptest::sample::select(vec!["invite", "join"])),
+        state_key in proptest::option::of(proptest::sample::select(vec!["", "@a:x", "@b:x"])),
+        mentions in proptest::collection::vec(proptest::sample::select(vec!["@a:x", "@b:x", "@d:x"]), 0..3),
+        is_notice: bool,
+        is_edit: bool,
+        mentions_room: bool,
+        is_sender_muted: bool,
+        disabled in proptest::option::of(proptest::sample::select(vec![
+            (Kind::Override, ".m.rule.member_event"), (Kind::Override, ".m.rule.suppress_notices"),
+            (Kind::Underride, ".m.rule.message"), (Kind::Override, ".m.rule.is_user_mention"),
+        ])),
+        member_count in 1_u64..4,
+    ) {
+        let json = json!({
+            "type": kind, "sender": "@s:x", "state_key": state_key,
+            "content": {
+                "membership": membership, "msgtype": if is_notice { "m.notice" } else { "m.text" }, "body": "b",
+                "m.mentions": { "user_ids": mentions, "room": mentions_room },
+                "m.relates_to": { "rel_type": if is_edit { "m.replace" } else { "m.thread" } },
+            },
+        });
+        let event = PushEvent::new(&json.to_string(), room_id!("!r:x")).expect("an event");
+        let room = RoomContext { member_count, power_levels: None };
+        let mut rules = OwnRules::default();
+        if is_sender_muted {
+            let mute = NewRule { rule_id: "@s:x".to_owned(), ..NewRule::default() };
+            rules.set(Kind::Sender, mute, None, None).expect("a rule");
+        }
+        if let Some((kind, id)) = disabled {
+            rules.enable(kind, id, false, BodyMentions::Ignored).expect("a rule");
+        }
+        let ruleset = rules.ruleset(BodyMentions::Ignored);
+        for user_id in [user_id!("@a:x"), user_id!("@b:x"), user_id!("@c:x")] {
+            let all = rules.all(user_id, BodyMentions::Ignored);
+            let all = serde_json::to_value(all).expect("JSON");
+            let reader = Reader { user_id, display_name: None };
+            let verdict = evaluate(&ruleset, &event, &room, &reader);
+            let mut stir = Stir::default();
+            stir.add(&Marks::of(&event, &room));
+            prop_assert!(!verdict.notify || !ruleset.is_deaf_to(&stir, room_id!("!r:x"), user_id));
+            prop_assert_eq!(verdict, by_the_book(&all, &event, &room), "{}", user_id);
+        }
+    }
 }
