@@ -36,7 +36,7 @@ pub use self::{
     store::Store,
     table::{LogEnd, Row, Rows, Table, TableInfo},
     txn::Txn,
-    value::{Record, Value},
+    value::{Record, Value, decode_form},
 };
 
 /// The tables that this crate writes.

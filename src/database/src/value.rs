@@ -40,15 +40,19 @@ impl<R: Record> Value for R {
     }
 
     fn decode(raw: &[u8]) -> Result<Self> {
-        let corrupt = StoreError::Corrupt(std::any::type_name::<R>());
         let Some((version, rest)) = raw.split_first() else {
-            return Err(corrupt);
+            return Err(StoreError::Corrupt(std::any::type_name::<R>()));
         };
         if *version != R::VERSION {
             return R::decode_older(*version, rest);
         }
-        postcard::from_bytes(rest).map_err(|_| corrupt)
+        decode_form(rest)
     }
+}
+
+/// Reads a serde form, such as an older one of a [`Record`], without its version byte.
+pub fn decode_form<T: DeserializeOwned>(raw: &[u8]) -> Result<T> {
+    postcard::from_bytes(raw).map_err(|_| StoreError::Corrupt(std::any::type_name::<T>()))
 }
 
 /// Presence is all there is to know.
@@ -163,7 +167,7 @@ mod tests {
         const VERSION: u8 = 2;
 
         fn decode_older(_: u8, raw: &[u8]) -> Result<Self> {
-            let old: Old = postcard::from_bytes(raw).map_err(|_| StoreError::Corrupt("New"))?;
+            let old: Old = decode_form(raw)?;
             Ok(Self {
                 name: old.name,
                 age: None,

@@ -3,7 +3,9 @@
 //! Keys begin with the room's number wherever a row belongs to one room, so that purging a room is one range
 //! deletion a table. Positions and stamps are explained in `database`.
 
-use database::{Placed, Position, Record, RoomNumber, Table, TableInfo, UserNumber};
+use database::{
+    Placed, Position, Record, RoomNumber, StoreError, Table, TableInfo, UserNumber, decode_form,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::state_map::{EventNumber, StateKeyNumber, StateRoot};
@@ -186,7 +188,42 @@ pub struct ReceiptKey {
     pub thread: String,
 }
 
-impl Record for StoredEvent {}
+impl Record for StoredEvent {
+    const VERSION: u8 = 2;
+
+    fn decode_older(version: u8, raw: &[u8]) -> Result<Self, StoreError> {
+        if version != 1 {
+            return Err(StoreError::Corrupt("StoredEvent"));
+        }
+        let old: StoredEventV1 = decode_form(raw)?;
+        Ok(Self {
+            status: old.status,
+            event_id: old.event_id,
+            sender: old.sender,
+            state_before: old.state_before,
+            replaces: old.replaces,
+            redacted_because: old.redacted_because,
+            joined_before: 0,
+            thread: None,
+            transaction: old.transaction,
+            json: old.json,
+        })
+    }
+}
+
+/// An event before it knew how many had joined before it, and its thread: zero and none are read instead.
+#[derive(Deserialize)]
+struct StoredEventV1 {
+    status: EventStatus,
+    event_id: String,
+    sender: UserNumber,
+    state_before: StateRoot,
+    replaces: Option<EventNumber>,
+    redacted_because: Option<EventNumber>,
+    transaction: Option<Transaction>,
+    json: String,
+}
+
 impl Record for RoomHead {}
 impl Record for Membership {}
 impl Record for Member {}
@@ -243,4 +280,27 @@ pub fn tables() -> Vec<TableInfo> {
         RECEIPTS.info(),
         RECEIPT_LOG.info(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use database::Value as _;
+
+    use super::*;
+
+    /// What the first version wrote: its number, then the fields in order.
+    #[test]
+    fn an_event_of_the_first_version_is_read() {
+        let mut raw = vec![1, 0, 2];
+        raw.extend_from_slice(b"$e");
+        raw.push(7);
+        raw.extend_from_slice(&[9; 16]);
+        raw.extend_from_slice(&[0, 0, 0, 2]);
+        raw.extend_from_slice(b"{}");
+        let event = StoredEvent::decode(&raw).expect("it is read");
+        assert_eq!(event.event_id, "$e");
+        assert_eq!(event.sender, UserNumber(7));
+        assert_eq!((event.joined_before, event.thread), (0, None));
+        assert_eq!(event.json, "{}");
+    }
 }

@@ -58,6 +58,24 @@ pub enum ChangeError {
 }
 
 impl OwnRules {
+    /// What is a user's own of a whole ruleset, by kind: their rules, and how the predefined ones are not as they were.
+    pub fn of_all(all: BTreeMap<Kind, Vec<Rule>>) -> Self {
+        let mut rules = Self::default();
+        for (kind, of_kind) in all {
+            for rule in of_kind {
+                if !rule.rule_id.starts_with('.') {
+                    rules.own.entry(kind).or_default().push(rule);
+                    continue;
+                }
+                // A rule that is predefined no more has nothing to be changed.
+                let _ = rules.enable(kind, &rule.rule_id, rule.enabled, BodyMentions::default());
+                let _ =
+                    rules.set_actions(kind, &rule.rule_id, rule.actions, BodyMentions::default());
+            }
+        }
+        rules
+    }
+
     /// All rules as clients see them, those of each kind in the order in which they are asked.
     pub fn all(&self, user_id: &UserId, body_mentions: BodyMentions) -> BTreeMap<Kind, Vec<Rule>> {
         let mut all: BTreeMap<Kind, Vec<Rule>> =

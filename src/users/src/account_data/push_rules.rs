@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use database::{Position, Read, StoreError, Txn, UserNumber};
 use protocol::push::{BodyMentions, ChangeError, Kind, NewRule, OwnRules, Rule};
 use ruma::UserId;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -218,5 +219,20 @@ fn text(rules: &OwnRules) -> String {
 }
 
 fn parse(text: &str) -> Result<OwnRules, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Corrupt("push rules"))
+    match serde_json::from_str(text) {
+        Ok(Stored::Whole { global }) => Ok(OwnRules::of_all(global)),
+        Ok(Stored::Own(rules)) => Ok(rules),
+        Err(_) => Err(StoreError::Corrupt("push rules")),
+    }
+}
+
+/// The row of a user's push rules.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    /// As it was once: all rules, the predefined ones among them.
+    Whole {
+        global: BTreeMap<Kind, Vec<Rule>>,
+    },
+    Own(OwnRules),
 }

@@ -168,3 +168,28 @@ fn what_is_no_rule_is_refused() {
     );
     assert_eq!(hidden, Err(ChangeError::NotFound));
 }
+
+#[test]
+fn what_is_ones_own_of_a_whole_ruleset_is_kept() {
+    let mut rules = OwnRules::default();
+    let rule = NewRule {
+        rule_id: "a".to_owned(),
+        pattern: Some("rain".to_owned()),
+        actions: vec![json!("notify")],
+        ..NewRule::default()
+    };
+    rules
+        .set(Kind::Content, rule, None, None)
+        .expect("a good rule");
+    let off = rules.enable(
+        Kind::Override,
+        ".m.rule.master",
+        true,
+        BodyMentions::Ignored,
+    );
+    off.expect("a predefined rule");
+
+    let all = rules.all(user_id!("@a:b.org"), BodyMentions::Ignored);
+
+    assert_eq!(OwnRules::of_all(all), rules);
+}
