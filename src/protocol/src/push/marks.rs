@@ -125,3 +125,6 @@ fn mentioned(event: &PushEvent) -> impl Iterator<Item = &str> {
         .and_then(Value::as_array);
     ids.into_iter().flatten().filter_map(Value::as_str)
 }
+
+#[cfg(test)]
+mod tests;
