@@ -1,24 +1,40 @@
 //! `POST /register`: client-server API, "Account registration".
 
-use edge::{ApiError, Call, State};
+use edge::{ApiError, Call, Json, State};
 use http::StatusCode;
 use ruma::{
-    UserId,
-    api::client::account::register::{
-        RegistrationKind,
-        v3::{Request, Response},
-    },
+    OwnedDeviceId, OwnedUserId, UserId,
+    api::client::account::register::{RegistrationKind, v3::Request},
 };
+use serde::Serialize;
 use users::{
     NameError, NewAccount, NewDevice, Operation, Password, RegisterError, Registered, Users,
 };
 
 use crate::interactive;
 
+/// Who wants no login is told the name alone: ruma's response would give `device_id` as null.
+#[derive(Serialize)]
+pub(crate) struct Response {
+    user_id: OwnedUserId,
+    #[serde(flatten)]
+    session: Option<Session>,
+}
+
+#[derive(Serialize)]
+struct Session {
+    access_token: String,
+    device_id: OwnedDeviceId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_ms: Option<u128>,
+}
+
 pub(crate) async fn register(
     State(users): State<Users>,
     call: Call<Request>,
-) -> Result<Response, ApiError> {
+) -> Result<Json<Response>, ApiError> {
     let mut request = call.request;
     if request.kind == RegistrationKind::Guest {
         let status = StatusCode::FORBIDDEN;
@@ -92,15 +108,17 @@ fn operation(request: &Request) -> Operation {
     Operation::new("register", None, &parameters)
 }
 
-fn answer(registered: Registered) -> Response {
-    let mut response = Response::new(registered.user_id);
-    if let Some(session) = registered.session {
-        response.device_id = Some(session.device_id);
-        response.access_token = Some(session.access_token.reveal());
-        response.refresh_token = session.refresh_token.map(users::RefreshToken::reveal);
-        response.expires_in = session.expires_in;
-    }
-    response
+fn answer(registered: Registered) -> Json<Response> {
+    let session = registered.session.map(|session| Session {
+        access_token: session.access_token.reveal(),
+        device_id: session.device_id,
+        refresh_token: session.refresh_token.map(users::RefreshToken::reveal),
+        expires_in_ms: session.expires_in.map(|time| time.as_millis()),
+    });
+    Json(Response {
+        user_id: registered.user_id,
+        session,
+    })
 }
 
 pub(crate) fn refuse_name(error: NameError) -> ApiError {
