@@ -1,5 +1,5 @@
 //! What users did that their rooms must follow: a new profile reaches the member events of joined rooms, a deactivated
-//! user leaves everywhere.
+//! user leaves everywhere, the transaction ids of an ended device are forgotten.
 //!
 //! The jobs are rows that `users` committed together with the change; a job row goes when its work is done, so that a
 //! crash in between repeats the work, which is harmless: a member event that already says so is not sent again.
@@ -32,7 +32,7 @@ async fn run(rooms: Rooms) {
     loop {
         changed.mark_unchanged();
         if let Err(error) = work(&rooms).await {
-            tracing::warn!(%error, "following profile changes failed; it is tried again with the next change");
+            tracing::warn!(%error, "following the jobs of users failed; it is tried again with the next one");
         }
         tokio::select! {
             () = rooms.0.stop.cancelled() => return,
@@ -47,8 +47,9 @@ async fn work(rooms: &Rooms) -> Result<(), RoomError> {
         let db = rooms.snapshot().await?;
         let profiles = jobs::profile_jobs(&db, PAGE).await?;
         let deactivations = jobs::deactivation_jobs(&db, PAGE).await?;
+        let devices = jobs::ended_devices(&db, PAGE).await?;
         drop(db);
-        if profiles.is_empty() && deactivations.is_empty() {
+        if profiles.is_empty() && deactivations.is_empty() && devices.is_empty() {
             return Ok(());
         }
         for job in &profiles {
@@ -76,6 +77,7 @@ async fn work(rooms: &Rooms) -> Result<(), RoomError> {
                 })
                 .await?;
         }
+        rooms.forget_devices(&devices).await?;
     }
 }
 

@@ -26,6 +26,7 @@ pub mod tables;
 mod threads;
 mod timeline;
 mod token;
+mod transactions;
 mod typing;
 mod visibility;
 mod writer;
@@ -45,6 +46,7 @@ pub use crate::{
     tables::{EventStatus, Membership, RoomHead, tables},
     timeline::{Context, ContextRequest, Direction, MessagesPage, MessagesRequest, Reader},
     token::{AnyToken, BadToken, PaginationToken, SyncToken},
+    transactions::REMEMBERED,
     typing::Typing,
     visibility::{Standing, Viewer},
 };

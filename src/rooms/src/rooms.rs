@@ -78,6 +78,7 @@ impl Rooms {
             stop,
         }));
         crate::follow::start(&rooms);
+        crate::transactions::start(&rooms);
         crate::typing::start(&rooms);
         rooms
     }

@@ -4,7 +4,8 @@
 //! deletion a table. Positions and stamps are explained in `database`.
 
 use database::{
-    Placed, Position, Record, RoomNumber, StoreError, Table, TableInfo, UserNumber, decode_form,
+    Millis, Placed, Position, Record, RoomNumber, StoreError, Table, TableInfo, UserNumber,
+    decode_form,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +31,9 @@ pub static EVENTS: Table<(RoomNumber, EventNumber), Placed<StoredEvent>> = Table
 pub static TIMELINE: Table<(RoomNumber, Position), EventNumber> = Table::new("timeline");
 /// The order of `/sync`: what the room told, and when.
 pub static ROOM_LOG: Table<(RoomNumber, Position), EventNumber> = Table::new("room_log");
-/// Transaction ids of `/send` and `/redact`: (user, device, room, event type, transaction id) to the event that was sent.
-pub static TRANSACTIONS: Table<(UserNumber, String, RoomNumber, String, String), EventNumber> =
+/// Transaction ids of `/send` and `/redact`: (user, device, room, event type, transaction id) to the event that was sent. Written
+/// by the room's writer; deleted when the device ends, or after three days.
+pub static TRANSACTIONS: Table<(UserNumber, String, RoomNumber, String, String), SentEvent> =
     Table::new("transactions");
 
 /// Who is, or was, in a room. Written by the room's writer; read by send, sync and visibility.
@@ -105,6 +107,23 @@ pub struct Transaction {
     pub user: UserNumber,
     pub device: String,
     pub id: String,
+}
+
+/// The event that a transaction id has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentEvent {
+    pub event: EventNumber,
+    /// When the request came.
+    pub at: Millis,
+}
+
+/// How a room is open to everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRoom {
+    /// The join rule is `public`.
+    pub to_join: bool,
+    /// The history is `world_readable`.
+    pub to_read: bool,
 }
 
 /// Where a room stands.
@@ -232,6 +251,21 @@ impl Record for Alias {}
 impl Record for Receipt {}
 impl Record for ReceiptKey {}
 
+impl Record for SentEvent {
+    const VERSION: u8 = 2;
+
+    /// Version 1 was the event alone: it counts as sent long ago.
+    fn decode_older(version: u8, raw: &[u8]) -> Result<Self, StoreError> {
+        if version != 1 {
+            return Err(StoreError::Corrupt("SentEvent"));
+        }
+        Ok(Self {
+            event: decode_form(raw)?,
+            at: Millis::default(),
+        })
+    }
+}
+
 impl Membership {
     /// The word of the spec.
     pub fn as_str(self) -> &'static str {
@@ -289,6 +323,13 @@ mod tests {
     use super::*;
 
     /// What the first version wrote: its number, then the fields in order.
+    #[test]
+    fn a_transaction_id_of_the_first_version_is_read() {
+        let sent = SentEvent::decode(&[1, 7]).expect("it is read");
+        assert_eq!(sent.event, EventNumber(7));
+        assert_eq!(sent.at, Millis(0));
+    }
+
     #[test]
     fn an_event_of_the_first_version_is_read() {
         let mut raw = vec![1, 0, 2];

@@ -1,12 +1,12 @@
 //! What a change of a user still has to do in rooms. Each job was left in the commit of the change, so a crash loses none;
 //! `rooms` lists them at its start and whenever `Users::jobs_changed` stirs, does each, and ends it in a commit.
 
-use database::{Placed, Position, Read, Slot, StoreError, Txn, UserNumber};
+use database::{Millis, Placed, Position, Read, Slot, StoreError, Txn, UserNumber};
 use tokio::sync::watch;
 
 use crate::{
     profiles::Profile,
-    tables::{DEACTIVATION_JOBS, PROFILE_JOBS, ProfileJobRow},
+    tables::{DEACTIVATION_JOBS, ENDED_DEVICES, PROFILE_JOBS, ProfileJobRow},
     users::Users,
 };
 
@@ -29,6 +29,14 @@ pub struct DeactivationJob {
     /// What the user wrote is to be hidden from those who come later.
     pub erase: bool,
     position: Position,
+}
+
+/// A device that ended: what it sent until then is not remembered by its transaction ids any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedDevice {
+    pub user: UserNumber,
+    pub device: String,
+    pub ended: Millis,
 }
 
 impl Users {
@@ -89,6 +97,32 @@ pub async fn finish_deactivation(txn: &Txn, job: &DeactivationJob) -> Result<(),
         txn.delete(DEACTIVATION_JOBS.at(job.user));
     }
     Ok(())
+}
+
+/// Devices that ended, `limit` at most.
+pub async fn ended_devices(db: &impl Read, limit: usize) -> Result<Vec<EndedDevice>, StoreError> {
+    let rows = db.page(ENDED_DEVICES.all(), limit).await?;
+    Ok(rows
+        .into_iter()
+        .map(|((user, device), ended)| EndedDevice {
+            user,
+            device,
+            ended,
+        })
+        .collect())
+}
+
+/// Ends a job, unless a device of the same id ended since it was listed.
+pub async fn finish_device(txn: &Txn, job: &EndedDevice) -> Result<(), StoreError> {
+    let row = ENDED_DEVICES.at((job.user, &job.device));
+    if txn.get(row.clone()).await? == Some(job.ended) {
+        txn.delete(row);
+    }
+    Ok(())
+}
+
+pub(crate) fn leave_device_job(txn: &Txn, user: UserNumber, device: &str, now: Millis) {
+    txn.put(ENDED_DEVICES.at((user, device)), &now);
 }
 
 /// A job that waits already keeps what it knows of the rooms, and reaches as far as either asks.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use database::{Placed, Position, Record, RoomNumber, Table, TableInfo, UserNumber};
+use database::{Millis, Placed, Position, Record, RoomNumber, Table, TableInfo, UserNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::PasswordHash;
@@ -32,7 +32,10 @@ pub static PROFILE_JOBS: Table<UserNumber, Placed<ProfileJobRow>> = Table::new("
 pub static DEACTIVATION_JOBS: Table<UserNumber, Placed<DeactivationJobRow>> =
     Table::new("deactivation_jobs");
 
-/// Account data that belongs to no room, by type: JSON, and its place in the log.
+/// Devices that ended, and when, while `rooms` still remembers their transaction ids. Deleted by `rooms`.
+pub static ENDED_DEVICES: Table<(UserNumber, String), Millis> = Table::new("ended_devices");
+
+/// Account data that belongs to no room, by type: JSON, and its place in the log; `{}` if it was deleted.
 pub static ACCOUNT_DATA: Table<(UserNumber, String), Placed<String>> = Table::new("account_data");
 /// Account data of a room, by type: JSON, and its place in the log.
 pub static ROOM_ACCOUNT_DATA: Table<(UserNumber, RoomNumber, String), Placed<String>> =
@@ -156,6 +159,7 @@ pub fn tables() -> Vec<TableInfo> {
         PROFILES.info(),
         PROFILE_JOBS.info(),
         DEACTIVATION_JOBS.info(),
+        ENDED_DEVICES.info(),
         ACCOUNT_DATA.info(),
         ROOM_ACCOUNT_DATA.info(),
         ACCOUNT_DATA_LOG.info(),

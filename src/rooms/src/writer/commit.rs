@@ -16,8 +16,8 @@ use crate::{
     rooms::Rooms,
     tables::{
         EVENT_NUMBERS, EVENTS, EventStatus, MEMBER_HISTORY, MEMBERS, Member, Membership,
-        ROOM_HEADS, ROOM_LOG, RoomHead, StoredEvent, TIMELINE, TRANSACTIONS, Transaction,
-        USER_ROOMS, UserRoom,
+        ROOM_HEADS, ROOM_LOG, RoomHead, SentEvent, StoredEvent, TIMELINE, TRANSACTIONS,
+        Transaction, USER_ROOMS, UserRoom,
     },
 };
 
@@ -170,7 +170,11 @@ fn write_transaction(txn: &Txn, room: RoomNumber, stored: &StoredEvent, event: &
             event.kind.as_str(),
             id.as_str(),
         );
-        txn.put(TRANSACTIONS.at(key), &event.number);
+        let sent = SentEvent {
+            event: event.number,
+            at: event.at,
+        };
+        txn.put(TRANSACTIONS.at(key), &sent);
     }
 }
 

@@ -246,8 +246,8 @@ impl Turn<'_> {
             transaction.id.as_str(),
         );
         match self.db.get(TRANSACTIONS.at(key)).await? {
-            Some(number) => {
-                let event = self.rooms.named_event(&self.db, room, number).await?;
+            Some(sent) => {
+                let event = self.rooms.named_event(&self.db, room, sent.event).await?;
                 Ok(Some(Sent {
                     event_id: event.id.clone(),
                 }))

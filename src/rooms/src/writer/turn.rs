@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use database::Snapshot;
+use database::{Millis, Snapshot};
 use protocol::{
     authorize::{self, AuthEvent},
     content::Content,
@@ -53,6 +53,8 @@ pub(super) struct Pending {
     pub(super) number: EventNumber,
     pub(super) id: OwnedEventId,
     pub(super) json: String,
+    /// When it was built.
+    pub(super) at: Millis,
     pub(super) sender: OwnedUserId,
     pub(super) kind: String,
     pub(super) state_key: Option<String>,
@@ -214,6 +216,7 @@ impl<'a> Turn<'a> {
             number,
             id: signed.event_id.clone(),
             json: signed.json,
+            at: self.rooms.0.clock.now(),
             sender: draft.sender,
             kind: draft.kind,
             state_key: draft.state_key,

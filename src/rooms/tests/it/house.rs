@@ -17,6 +17,7 @@ pub(crate) struct House {
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
     pub(crate) memory: Memory,
+    pub(crate) clock: Arc<MockClock>,
 }
 
 impl House {
@@ -66,6 +67,7 @@ impl House {
             rooms,
             users,
             memory,
+            clock,
         }
     }
 

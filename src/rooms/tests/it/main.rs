@@ -9,4 +9,5 @@ mod reading;
 mod redaction;
 mod send;
 mod state_nodes;
+mod transactions;
 mod visibility;

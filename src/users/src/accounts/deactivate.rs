@@ -18,7 +18,7 @@ impl Users {
     pub async fn deactivate(&self, user: UserNumber, erase: bool) -> Result<(), LoginError> {
         let users = self.clone();
         self.finish(async move {
-            let users = &users;
+            let (users, now) = (&users, users.0.clock.now());
             let body = move |txn: database::Txn| async move {
                 let Some(mut account) = txn.get(ACCOUNTS.at(user)).await? else {
                     return Err(LoginError::Refused);
@@ -35,7 +35,7 @@ impl Users {
                 if erase {
                     txn.delete(PROFILES.at(user));
                 }
-                let revoked = users.end_devices(&txn, user, None).await?;
+                let revoked = users.end_devices(&txn, user, None, now).await?;
                 devices::forget(&txn, user).await?;
                 let slot = txn.slot();
                 txn.put_placed(

@@ -69,6 +69,7 @@ impl Users {
         let users = self.clone();
         self.finish(async move {
             let (users, hash, logout) = (&users, &hash, &logout);
+            let now = users.0.clock.now();
             let body = move |txn: database::Txn| async move {
                 let Some(mut account) = txn.get(ACCOUNTS.at(user)).await? else {
                     return Err(LoginError::Refused);
@@ -80,12 +81,15 @@ impl Users {
                 txn.put(ACCOUNTS.at(user), &account);
                 Ok(match logout {
                     Logout::Nobody => Revoked::default(),
-                    Logout::Everybody => users.end_devices(&txn, user, None).await?,
-                    Logout::AllBut(device) => users.end_devices(&txn, user, Some(device)).await?,
+                    Logout::Everybody => users.end_devices(&txn, user, None, now).await?,
+                    Logout::AllBut(device) => {
+                        users.end_devices(&txn, user, Some(device), now).await?
+                    }
                 })
             };
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
+            users.left_a_job();
             Ok(())
         })
         .await

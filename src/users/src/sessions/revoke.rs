@@ -1,8 +1,9 @@
 //! The end of sessions: logout, and whatever else ends a device. Devices end with their sessions, in one commit.
 
-use database::{Read, Stamp, StoreError, Txn, UserNumber};
+use database::{Millis, Read, Stamp, StoreError, Txn, UserNumber};
 
 use crate::{
+    jobs,
     sessions::Authenticated,
     tables::{ACCESS_TOKENS, REFRESH_TOKENS, SESSIONS, TokenHash, TokenPair},
     users::Users,
@@ -56,12 +57,14 @@ impl Users {
         }
     }
 
-    /// Ends all devices of a user, or all but one, with their sessions.
+    /// Ends all devices of a user, or all but one, with their sessions. Leaves jobs, of which the caller tells after its
+    /// commit (`left_a_job`).
     pub(crate) async fn end_devices(
         &self,
         txn: &Txn,
         user: UserNumber,
         but: Option<&str>,
+        now: Millis,
     ) -> Result<Revoked, StoreError> {
         let mut revoked = Revoked::default();
         let mut last: Option<String> = None;
@@ -75,6 +78,7 @@ impl Users {
             for ((_, device), _) in page {
                 if but != Some(&device) {
                     revoked.add(Revoked::session(txn, user, &device).await?);
+                    jobs::leave_device_job(txn, user, &device, now);
                 }
                 last = Some(device);
             }
@@ -105,10 +109,11 @@ impl Users {
     pub async fn logout_all(&self, user: UserNumber) -> Result<(), StoreError> {
         let users = self.clone();
         self.finish(async move {
-            let all = &users;
-            let body = move |txn: Txn| async move { all.end_devices(&txn, user, None).await };
+            let (all, now) = (&users, users.0.clock.now());
+            let body = move |txn: Txn| async move { all.end_devices(&txn, user, None, now).await };
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
+            users.left_a_job();
             Ok(())
         })
         .await
@@ -122,17 +127,22 @@ impl Users {
     ) -> Result<(), StoreError> {
         let users = self.clone();
         self.finish(async move {
-            let ids = &ids;
+            let (ids, now) = (&ids, users.0.clock.now());
             let body = move |txn: Txn| async move {
                 let mut revoked = Revoked::default();
                 for id in ids {
-                    revoked.add(Revoked::session(&txn, user, id).await?);
+                    let session = Revoked::session(&txn, user, id).await?;
+                    if !session.0.is_empty() {
+                        jobs::leave_device_job(&txn, user, id, now);
+                    }
+                    revoked.add(session);
                     devices::delete(&txn, user, id).await?;
                 }
                 Ok::<_, StoreError>(revoked)
             };
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
+            users.left_a_job();
             Ok(())
         })
         .await
