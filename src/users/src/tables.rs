@@ -37,7 +37,7 @@ pub static ENDED_DEVICES: Table<(UserNumber, String), Millis> = Table::new("ende
 
 /// Account data that belongs to no room, by type: JSON, and its place in the log; `{}` if it was deleted.
 pub static ACCOUNT_DATA: Table<(UserNumber, String), Placed<String>> = Table::new("account_data");
-/// Account data of a room, by type: JSON, and its place in the log.
+/// Account data of a room, by type: JSON, and its place in the log; `{}` if it was deleted.
 pub static ROOM_ACCOUNT_DATA: Table<(UserNumber, RoomNumber, String), Placed<String>> =
     Table::new("room_account_data");
 /// Which account data changed when. One entry for each row, that of its last change.

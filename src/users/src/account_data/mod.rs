@@ -2,8 +2,12 @@
 //!
 //! A row knows the position of its last change, and the user's log has one entry for each row, at that position: overwriting
 //! deletes the old entry. So /sync reads what changed after a stamp, once each.
+//!
+//! What is deleted (MSC3391) stays as a row that says `{}`: incremental /sync must tell every token from before, and tells it as
+//! any other change. Everywhere else it reads as absent.
 
 mod ignored;
+mod local_notifications;
 mod push_rules;
 mod tags;
 
@@ -13,8 +17,11 @@ use database::{
 };
 use ruma::UserId;
 
-pub(crate) use crate::account_data::ignored::IgnoredCache;
 pub use crate::account_data::push_rules::{PUSH_RULES, PushRuleChange, PushRuleError, PushRules};
+pub(crate) use crate::account_data::{
+    ignored::IgnoredCache,
+    local_notifications::{forget_device, forget_devices},
+};
 use crate::{
     tables::{ACCOUNT_DATA, ACCOUNT_DATA_LOG, AccountDataKey, ROOM_ACCOUNT_DATA},
     users::Users,
@@ -22,6 +29,9 @@ use crate::{
 
 /// How many rows are read at once.
 const PAGE: usize = 512;
+
+/// The content of what was deleted.
+pub(crate) const DELETED: &str = "{}";
 
 /// One piece of account data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +44,9 @@ pub struct AccountData {
     pub content: String,
 }
 
-/// Sets account data in somebody's commit (a read marker with its receipt). `Users::set_account_data` is for all else: it
-/// alone keeps what memory holds of ignored users right.
+/// Sets account data in somebody's commit (a read marker with its receipt), or with an empty object deletes it: nothing
+/// happens where there is none. `Users::set_account_data` is for all else: it alone keeps what memory holds of ignored users
+/// right.
 pub async fn put(
     txn: &Txn,
     user: UserNumber,
@@ -43,11 +54,15 @@ pub async fn put(
     kind: &str,
     content: &str,
 ) -> Result<(), StoreError> {
-    if let Some(before) = row(txn, user, room, kind).await? {
+    let before = row(txn, user, room, kind).await?;
+    let content = if is_empty(content) { DELETED } else { content }.to_owned();
+    if content == DELETED && before.as_ref().is_none_or(|row| row.value == DELETED) {
+        return Ok(());
+    }
+    if let Some(before) = before {
         txn.delete(ACCOUNT_DATA_LOG.at((user, before.position)));
     }
     let slot = txn.slot();
-    let content = content.to_owned();
     match room {
         None => txn.put_placed(ACCOUNT_DATA.at((user, kind)), &content, slot),
         Some(room) => {
@@ -70,10 +85,11 @@ pub async fn get(
     room: Option<RoomNumber>,
     kind: &str,
 ) -> Result<Option<String>, StoreError> {
-    Ok(row(db, user, room, kind).await?.map(|row| row.value))
+    let content = row(db, user, room, kind).await?.map(|row| row.value);
+    Ok(content.filter(|content| content != DELETED))
 }
 
-/// What changed after a stamp, in the order of the changes.
+/// What changed after a stamp, in the order of the changes. What was deleted is an empty object.
 pub async fn since(
     db: &impl Read,
     user: UserNumber,
@@ -104,15 +120,16 @@ pub async fn since(
     }
 }
 
-/// Everything that is stored, global first, then by room.
+/// Everything that there is, global first, then by room.
 pub async fn all(db: &impl Read, user: UserNumber) -> Result<Vec<AccountData>, StoreError> {
     let mut found = all_global(db, user).await?;
     found.extend(all_of_rooms(db, user).await?);
+    found.retain(|data| data.content != DELETED);
     Ok(found)
 }
 
 impl Users {
-    /// Sets account data at the word of its user.
+    /// Sets account data at the word of its user. An empty object deletes it.
     pub async fn set_account_data(
         &self,
         user: UserNumber,
@@ -134,7 +151,17 @@ impl Users {
         .await
     }
 
-    /// For incremental /sync: what changed after a stamp.
+    /// Deletes account data at the word of its user. Where there is none, nothing happens.
+    pub async fn delete_account_data(
+        &self,
+        user: UserNumber,
+        room: Option<RoomNumber>,
+        kind: &str,
+    ) -> Result<(), StoreError> {
+        self.set_account_data(user, room, kind, DELETED).await
+    }
+
+    /// For incremental /sync: what changed after a stamp, deletions as empty objects.
     pub async fn account_data_since(
         &self,
         db: &impl Read,
@@ -173,6 +200,15 @@ impl AccountData {
     fn is_push_rules(&self) -> bool {
         self.room.is_none() && self.kind == PUSH_RULES
     }
+}
+
+/// Whether a JSON object has no members.
+fn is_empty(object: &str) -> bool {
+    let inside = object
+        .trim()
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 async fn row(

@@ -3,7 +3,7 @@
 use database::{Millis, Read, Stamp, StoreError, Txn, UserNumber};
 
 use crate::{
-    jobs,
+    account_data, jobs,
     sessions::Authenticated,
     tables::{ACCESS_TOKENS, REFRESH_TOKENS, SESSIONS, TokenHash, TokenPair},
     users::Users,
@@ -86,6 +86,7 @@ impl Users {
                 break;
             }
         }
+        account_data::forget_devices(txn, user, but).await?;
         match but {
             None => devices::delete_all(txn, user).await?,
             Some(keep) => {
@@ -137,6 +138,7 @@ impl Users {
                     }
                     revoked.add(session);
                     devices::delete(&txn, user, id).await?;
+                    account_data::forget_device(&txn, user, id).await?;
                 }
                 Ok::<_, StoreError>(revoked)
             };

@@ -266,3 +266,83 @@ async fn an_old_snapshot_does_not_bring_an_old_list_back() {
     let now = house.snapshot().await;
     assert_eq!(users.ignored(&now, alice).await.expect("it reads").len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_deleted_is_told_once_and_reads_as_absent() {
+    let house = House::new();
+    let alice = house.user("alice").await.number;
+    let users = &house.users;
+    for room in [None, Some(ROOM)] {
+        let set = users.set_account_data(alice, room, "a", "{\"n\":1}").await;
+        set.expect("set");
+    }
+    let before = house.snapshot().await.stamp();
+
+    let deleted = users.delete_account_data(alice, None, "a").await;
+    deleted.expect("deleted");
+    let deleted = users
+        .set_account_data(alice, Some(ROOM), "a", " { } ")
+        .await;
+    deleted.expect("deleted");
+
+    let db = house.snapshot().await;
+    for room in [None, Some(ROOM)] {
+        let read = account_data::get(&db, alice, room, "a").await;
+        assert_eq!(read, Ok(None));
+    }
+    assert_eq!(account_data::all(&db, alice).await, Ok(Vec::new()));
+    let told = account_data::since(&db, alice, before).await;
+    assert_eq!(
+        told,
+        Ok(vec![data(None, "a", "{}"), data(Some(ROOM), "a", "{}")])
+    );
+    let later = account_data::since(&db, alice, db.stamp()).await;
+    assert_eq!(later, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn deleting_what_is_not_there_tells_nothing() {
+    let house = House::new();
+    let alice = house.user("alice").await.number;
+    let users = &house.users;
+    users
+        .set_account_data(alice, None, "a", "{\"n\":1}")
+        .await
+        .expect("set");
+    users
+        .delete_account_data(alice, None, "a")
+        .await
+        .expect("deleted");
+    let before = house.snapshot().await.stamp();
+
+    for kind in ["a", "never"] {
+        users
+            .delete_account_data(alice, None, kind)
+            .await
+            .expect("nothing to do");
+        users
+            .set_account_data(alice, None, kind, "{}")
+            .await
+            .expect("nothing to do");
+    }
+
+    let told = account_data::since(&house.snapshot().await, alice, before).await;
+    assert_eq!(told, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn what_was_deleted_can_be_set_again() {
+    let house = House::new();
+    let alice = house.user("alice").await.number;
+    let users = &house.users;
+    for content in ["{\"n\":1}", "{}", "{\"n\":2}"] {
+        users
+            .set_account_data(alice, None, "a", content)
+            .await
+            .expect("set");
+    }
+
+    let db = house.snapshot().await;
+    let all = account_data::all(&db, alice).await;
+    assert_eq!(all, Ok(vec![data(None, "a", "{\"n\":2}")]));
+}

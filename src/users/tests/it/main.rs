@@ -5,6 +5,7 @@ mod deactivation;
 mod filters;
 mod house;
 mod interactive;
+mod local_notifications;
 mod login;
 mod passwords;
 mod profiles;

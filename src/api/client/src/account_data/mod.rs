@@ -1,5 +1,8 @@
-//! Account data: client-server API, "Client Config", and "Room Tagging", which is account data of a room.
+//! Account data: client-server API, "Client Config", and "Room Tagging", which is account data of a room. Deleting it is
+//! MSC3391, under its unstable path; to set an empty object is to delete.
 
+mod delete;
+mod delete_room;
 mod get;
 mod get_room;
 mod set;
@@ -23,7 +26,9 @@ pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add(get::get)
         .add(set::set)
         .add(get_room::get_room)
-        .add(set_room::set_room);
+        .add(set_room::set_room)
+        .add(delete::delete)
+        .add(delete_room::delete_room);
     routes
         .add(tags::list_tags)
         .add(tags::set_tag)
@@ -58,6 +63,14 @@ async fn require_room(
 
 /// What a client may write: a JSON object, under a type that is not the server's own affair.
 fn check(kind: &str, content: &str) -> Result<(), ApiError> {
+    check_kind(kind)?;
+    if !content.trim_start().starts_with('{') {
+        return Err(ApiError::bad_json("Account data must be a JSON object"));
+    }
+    Ok(())
+}
+
+fn check_kind(kind: &str) -> Result<(), ApiError> {
     if matches!(kind, "m.fully_read" | "m.push_rules") {
         let message = format!("Cannot set {kind} through this API");
         return Err(ApiError::new(
@@ -68,9 +81,6 @@ fn check(kind: &str, content: &str) -> Result<(), ApiError> {
     }
     if kind.len() > KIND_BYTES {
         return Err(ApiError::invalid_param("This type is too long"));
-    }
-    if !content.trim_start().starts_with('{') {
-        return Err(ApiError::bad_json("Account data must be a JSON object"));
     }
     Ok(())
 }

@@ -9,8 +9,9 @@ const VERSIONS: [&str; 16] = [
     "v1.12", "v1.13", "v1.14", "v1.15", "v1.16",
 ];
 
-/// What clients of older versions of the spec ask for by its unstable name.
-const UNSTABLE_FEATURES: [&str; 5] = [
+/// What clients ask for by its unstable name: parts of the spec that older ones do not know of yet, and proposals.
+const UNSTABLE_FEATURES: [&str; 6] = [
+    "org.matrix.msc3391",
     "org.matrix.msc4222",
     "org.matrix.msc3827.stable",
     "org.matrix.msc2285.stable",

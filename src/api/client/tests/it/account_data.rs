@@ -1,7 +1,7 @@
 //! Account data, tags, filters: what clients see.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{person::User, server::TestServer};
 
@@ -90,6 +90,100 @@ async fn changed_account_data_is_told_by_sync() {
         events,
         json!([{ "type": "org.example.x", "content": { "n": 1 } }])
     );
+}
+
+/// What deletes account data: its unstable endpoint, or an empty object at the usual one.
+async fn delete(user: &User, path: &str, by: &str) {
+    let answer = match by {
+        "DELETE" => {
+            let unstable = path.replacen("/v3/", "/unstable/org.matrix.msc3391/", 1);
+            user.delete(&unstable).await
+        }
+        _ => user.put(path, json!({})).await,
+    };
+    assert_eq!(answer.expect_ok(), json!({}));
+}
+
+/// The contents of a type in the sections of a /sync, global and of a room.
+fn told(sync: &Value, room: &str, kind: &str) -> Vec<Value> {
+    let sections = [
+        &sync["account_data"],
+        &sync["rooms"]["join"][room]["account_data"],
+    ];
+    let events = sections
+        .into_iter()
+        .filter_map(|section| section["events"].as_array());
+    let events = events.flatten().filter(|event| event["type"] == kind);
+    events.map(|event| event["content"].clone()).collect()
+}
+
+#[tokio::test]
+async fn deleted_account_data_is_gone_and_told_once() {
+    let server = TestServer::new().await;
+    let alice = server.user("alice").await;
+    let room = alice.create_room("private_chat").await;
+    let kind = "org.example.x";
+    for path in [global(&alice, kind), of_room(&alice, &room, kind)] {
+        for by in ["DELETE", "PUT"] {
+            alice.put(&path, json!({ "n": 1 })).await.expect_ok();
+            let since = alice.sync(None).await["next_batch"].clone();
+
+            delete(&alice, &path, by).await;
+
+            let nothing = alice.get(&path).await;
+            nothing.expect_error(StatusCode::NOT_FOUND, "M_NOT_FOUND");
+            let news = alice.sync(since.as_str()).await;
+            assert_eq!(told(&news, &room, kind), [json!({})]);
+            let later = alice.sync(news["next_batch"].as_str()).await;
+            assert!(told(&later, &room, kind).is_empty());
+            assert!(told(&alice.sync(None).await, &room, kind).is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_its_user_deletes_account_data_and_not_what_the_server_keeps() {
+    let server = TestServer::new().await;
+    let [alice, bob] = server.users(["alice", "bob"]).await;
+    let room = alice.create_room("private_chat").await;
+    let path = |kind| {
+        let paths = [global(&alice, kind), of_room(&alice, &room, kind)];
+        paths.map(|path| path.replacen("/v3/", "/unstable/org.matrix.msc3391/", 1))
+    };
+    for path in path("org.example.x") {
+        let refused = bob.delete(&path).await;
+        refused.expect_error(StatusCode::FORBIDDEN, "M_FORBIDDEN");
+    }
+    for path in [path("m.fully_read"), path("m.push_rules")].concat() {
+        let refused = alice.delete(&path).await;
+        refused.expect_error(StatusCode::METHOD_NOT_ALLOWED, "M_BAD_JSON");
+    }
+}
+
+#[tokio::test]
+async fn local_notification_settings_end_with_their_device() {
+    let server = TestServer::new().await;
+    let alice = server.user("alice").await;
+    let second = server.device(&alice).await;
+    let kind = format!(
+        "org.matrix.msc3890.local_notification_settings.{}",
+        second.device_id
+    );
+    let path = global(&alice, &kind);
+    alice
+        .put(&path, json!({ "is_silenced": true }))
+        .await
+        .expect_ok();
+    let since = alice.sync(None).await["next_batch"].clone();
+
+    second.post("/v3/logout", json!({})).await.expect_ok();
+
+    alice
+        .get(&path)
+        .await
+        .expect_error(StatusCode::NOT_FOUND, "M_NOT_FOUND");
+    let news = alice.sync(since.as_str()).await;
+    assert_eq!(told(&news, "", &kind), [json!({})]);
 }
 
 #[tokio::test]

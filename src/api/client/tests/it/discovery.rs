@@ -15,6 +15,7 @@ async fn versions_are_told_to_everyone() {
     let told = server.get("/versions").await.expect_ok();
     let versions = told["versions"].as_array().expect("a list");
     assert!(versions.contains(&json!("v1.1")) && versions.contains(&json!("v1.16")));
+    assert_eq!(told["unstable_features"]["org.matrix.msc3391"], true);
 }
 
 #[tokio::test]

@@ -1,0 +1,57 @@
+//! `DELETE /user/{userId}/account_data/{type}`: MSC3391.
+
+use edge::{ApiError, Call, Empty, State};
+use ruma::{
+    OwnedUserId,
+    api::{
+        IncomingRequest, auth_scheme::AccessToken,
+        client::config::set_global_account_data::v3::Response, error::DeserializationError,
+        metadata,
+    },
+};
+use users::Users;
+
+use crate::account_data::{check_kind, path, require_own};
+
+/// Ours, because ruma has none.
+pub(crate) struct Request {
+    user_id: OwnedUserId,
+    kind: String,
+}
+
+metadata! {
+    @for Request,
+    method: DELETE,
+    rate_limited: false,
+    authentication: AccessToken,
+    history: {
+        unstable => "/_matrix/client/unstable/org.matrix.msc3391/user/{user_id}/account_data/{event_type}",
+    }
+}
+
+impl IncomingRequest for Request {
+    type EndpointError = ruma::api::error::Error;
+    type OutgoingResponse = Response;
+
+    fn try_from_http_request_inner(
+        _request: http::Request<&[u8]>,
+        arguments: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        let (user_id, kind) = path(arguments)?;
+        Ok(Self { user_id, kind })
+    }
+}
+
+/// Says nothing of whether there was any.
+pub(crate) async fn delete(
+    State(users): State<Users>,
+    call: Call<Request>,
+) -> Result<Empty, ApiError> {
+    let Request { user_id, kind } = call.request;
+    require_own(&call.caller, &user_id)?;
+    check_kind(&kind)?;
+    users
+        .delete_account_data(call.caller.number, None, &kind)
+        .await?;
+    Ok(Empty)
+}
