@@ -150,6 +150,7 @@ impl House {
                 clock.clone(),
                 random.clone(),
             ),
+            turn: config.turn.servers(clock),
         };
         let gate = Gate::new(
             users.clone(),

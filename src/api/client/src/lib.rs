@@ -17,11 +17,17 @@ mod rooms;
 mod server;
 mod session;
 mod sync;
+mod third_party_networks;
 mod to_device;
+mod voip;
 
 use edge::{FromRef, Routes};
 
-pub use crate::{admin_register::AdminRegister, server::ServerInfo};
+pub use crate::{
+    admin_register::AdminRegister,
+    server::ServerInfo,
+    voip::{Turn, TurnKey},
+};
 
 /// The parts of the house that endpoints call. Handles, all of them.
 #[derive(Clone)]
@@ -33,6 +39,8 @@ pub struct ClientApi {
     pub sync: ::sync::Sync,
     pub server: ServerInfo,
     pub admin_register: AdminRegister,
+    /// `None` where the operator has no TURN servers.
+    pub turn: Option<Turn>,
 }
 
 /// Every endpoint of the API.
@@ -52,6 +60,8 @@ pub fn routes(api: ClientApi) -> Routes<ClientApi> {
     let routes = push_rules::list(routes);
     let routes = rooms::list(routes);
     let routes = sync::list(routes);
+    let routes = voip::list(routes);
+    let routes = third_party_networks::list(routes);
     admin_register::list(routes)
 }
 
@@ -73,3 +83,4 @@ part!(push: ::push::Push);
 part!(sync: ::sync::Sync);
 part!(server: ServerInfo);
 part!(admin_register: AdminRegister);
+part!(turn: Option<Turn>);

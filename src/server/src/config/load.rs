@@ -109,7 +109,14 @@ mod tests {
     #[test]
     fn the_documented_values_are_the_defaults() {
         // These have no fixed default: what is documented is an example.
-        let examples = ["public_base_url", "mode", "token", "shared_secret"];
+        let examples = [
+            "public_base_url",
+            "mode",
+            "token",
+            "shared_secret",
+            "username",
+            "password",
+        ];
         let is_example = |line: &&str| {
             !examples
                 .iter()
@@ -184,13 +191,17 @@ mod tests {
         assert!(mistakes("[memory]\nbudget = \"lots\"", &[]).contains("memory.budget"));
         assert!(mistakes("[registration]\nmode = \"token\"", &[]).contains("registration.token"));
         assert!(mistakes("[registration]\ntoken = \"\"", &[]).contains("empty"));
+        assert!(mistakes("[turn]\nuris = [\"turn:a\"]", &[]).contains("turn.shared_secret"));
+        assert!(mistakes("[turn]\nusername = \"a\"", &[]).contains("turn.password"));
+        assert!(mistakes("[turn]\nuris = [\"http://a\"]", &[]).contains("turns:"));
         assert!(mistakes("default_room_version = \"5\"", &[]).contains("default_room_version"));
     }
 
     #[test]
     fn secrets_are_not_printed() {
         let config = from(
-            "[registration]\ntoken = \"hush\"\nshared_secret = \"hush\"",
+            "[registration]\ntoken = \"hush\"\nshared_secret = \"hush\"\n\
+             [turn]\nuris = [\"turn:a\"]\nshared_secret = \"hush\"",
             &[],
         );
         assert!(!format!("{:?}", config.expect("it is valid")).contains("hush"));

@@ -4,6 +4,7 @@
 mod load;
 mod names;
 mod secret;
+mod turn;
 mod units;
 mod variables;
 
@@ -18,6 +19,7 @@ use users::Registration;
 pub(crate) use self::load::load;
 use self::{
     secret::Secret,
+    turn::TurnSettings,
     units::{Bytes, Seconds},
 };
 
@@ -35,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) memory: Memory,
     registration: RegistrationSettings,
+    pub(crate) turn: TurnSettings,
     pub(crate) rate_limits: RateLimits,
     pub(crate) http: Http,
     pub(crate) sync: Sync,
@@ -116,6 +119,7 @@ impl Default for Config {
             database: Database::default(),
             memory: Memory::default(),
             registration: RegistrationSettings::default(),
+            turn: TurnSettings::default(),
             rate_limits: RateLimits::default(),
             http: Http::default(),
             sync: Sync::default(),
@@ -265,6 +269,7 @@ impl Config {
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
             "`log.level` must be error, warn, info, debug or trace, or such as \"info,requests=warn\"",
         );
+        mistakes.extend(self.turn.mistakes());
         mistakes
     }
 }

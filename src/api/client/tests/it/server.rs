@@ -3,9 +3,10 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
-use client_api::{AdminRegister, ClientApi, ServerInfo};
+use client_api::{AdminRegister, ClientApi, ServerInfo, Turn, TurnKey};
 use database::{Clock, Memory, MockClock, Random, SeededRandom, Store};
 use devices::{Devices, Limits};
 use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
@@ -42,6 +43,8 @@ pub(crate) struct TestOptions {
     pub(crate) default_room_version: RoomVersionId,
     pub(crate) device_limits: Limits,
     pub(crate) body_mentions: BodyMentions,
+
+    pub(crate) turn: Option<TurnKey>,
 }
 
 impl Default for TestOptions {
@@ -55,6 +58,8 @@ impl Default for TestOptions {
             default_room_version: RoomVersionId::V12,
             device_limits: Limits::default(),
             body_mentions: BodyMentions::Ignored,
+
+            turn: None,
         }
     }
 }
@@ -231,6 +236,14 @@ async fn house(
         push,
         sync: sync.expect("an empty database can be followed"),
         server: ServerInfo::new("https://example.org".to_owned(), default_version),
-        admin_register: AdminRegister::new(Some(REGISTRATION_SECRET.to_owned()), clock, random),
+        admin_register: AdminRegister::new(
+            Some(REGISTRATION_SECRET.to_owned()),
+            clock.clone(),
+            random,
+        ),
+        turn: options.turn.clone().map(|key| {
+            let uris = vec!["turn:turn.example.org?transport=udp".to_owned()];
+            Turn::new(uris, key, Duration::from_hours(1), clock)
+        }),
     }
 }
