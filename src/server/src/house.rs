@@ -8,6 +8,7 @@ use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::{Devices, Limits};
 use edge::{Edge, Gate, TrustedProxies};
 use federation::Keys;
+use federation_api::FederationApi;
 use push::{Push, PushConfig};
 use rooms::{Rooms, RoomsConfig};
 use sync::{Sync, SyncConfig};
@@ -152,6 +153,9 @@ impl House {
             ),
             turn: config.turn.servers(clock),
         };
+        let federation = FederationApi {
+            users: users.clone(),
+        };
         let gate = Gate::new(
             users.clone(),
             &config.rate_limits,
@@ -159,7 +163,8 @@ impl House {
             clock.clone(),
             &**random,
         );
-        let edge = Arc::new(Edge::new(client_api::routes(api), gate));
+        let routes = client_api::routes(api).and(federation_api::routes(federation));
+        let edge = Arc::new(Edge::new(routes, gate));
         Ok(Self { edge, sync })
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod filters;
 mod interactive;
 pub mod jobs;
+mod openid;
 mod profiles;
 mod sessions;
 pub mod tables;
@@ -25,6 +26,7 @@ pub use crate::{
         Attempt, Challenge, Flows, InteractiveError, Operation, PASSWORD_FLOWS, Proof, Refusal,
         Stage,
     },
+    openid::{OPENID_LIFETIME, OpenIdToken},
     profiles::{Profile, ProfileChange, Propagation},
     sessions::{
         AccessToken, Authenticated, Identity, LoggedIn, NewDevice, NewSession, RefreshToken,

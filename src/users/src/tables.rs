@@ -24,6 +24,11 @@ pub static ACCESS_TOKENS: Table<TokenHash, AccessTokenRow> = Table::new("access_
 /// Whose session a refresh token renews, by the token's hash.
 pub static REFRESH_TOKENS: Table<TokenHash, RefreshTokenRow> = Table::new("refresh_tokens");
 
+/// Who an OpenID token speaks for, by the token's hash. Written when it is asked for; read by `/openid/userinfo`.
+pub static OPENID_TOKENS: Table<TokenHash, OpenIdRow> = Table::new("openid_tokens");
+/// OpenID tokens by the time when they expire, so that old ones are found and forgotten.
+pub static OPENID_EXPIRIES: Table<(Millis, TokenHash), ()> = Table::new("openid_expiries");
+
 /// What users say of themselves. Written by the profile endpoints; read by them and when a user joins a room.
 pub static PROFILES: Table<UserNumber, ProfileRow> = Table::new("profiles");
 /// Profiles whose change has not reached the rooms yet. Deleted by `rooms`.
@@ -105,6 +110,13 @@ pub struct RefreshTokenRow {
     pub device: String,
 }
 
+/// Who an OpenID token speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenIdRow {
+    pub user: UserNumber,
+    pub expires: Millis,
+}
+
 /// A profile as it lies on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileRow {
@@ -142,6 +154,7 @@ impl Record for AccountRow {}
 impl Record for SessionRow {}
 impl Record for AccessTokenRow {}
 impl Record for RefreshTokenRow {}
+impl Record for OpenIdRow {}
 impl Record for ProfileRow {}
 impl Record for ProfileJobRow {}
 impl Record for DeactivationJobRow {}
@@ -156,6 +169,8 @@ pub fn tables() -> Vec<TableInfo> {
         SESSIONS.info(),
         ACCESS_TOKENS.info(),
         REFRESH_TOKENS.info(),
+        OPENID_TOKENS.info(),
+        OPENID_EXPIRIES.info(),
         PROFILES.info(),
         PROFILE_JOBS.info(),
         DEACTIVATION_JOBS.info(),

@@ -11,6 +11,7 @@ mod filters;
 mod interactive;
 mod key_backup;
 mod keys;
+mod openid;
 mod profile;
 mod push_rules;
 mod rooms;
@@ -61,6 +62,7 @@ pub fn routes(api: ClientApi) -> Routes<ClientApi> {
     let routes = rooms::list(routes);
     let routes = sync::list(routes);
     let routes = voip::list(routes);
+    let routes = openid::list(routes);
     let routes = third_party_networks::list(routes);
     admin_register::list(routes)
 }

@@ -96,6 +96,17 @@ impl<S: Send + Sync + 'static> Routes<S> {
         self.add_with(handler, Rule::new())
     }
 
+    /// The endpoints of another API besides these.
+    #[must_use]
+    pub fn and<T>(mut self, other: Routes<T>) -> Self {
+        for (path, endpoints) in other.paths {
+            let before = self.paths.insert(path, endpoints);
+            assert!(before.is_none(), "two APIs have endpoints at one path");
+        }
+        self
+    }
+
+    /// A path that ends in a slash is known without it, too.
     #[must_use]
     pub fn add_with<Arguments: 'static, H: Handler<S, Arguments>>(
         mut self,

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Top to bottom. Crates of one floor do not use each other.
 const FLOORS: &[&[&str]] = &[
     &["aqueduct"],
-    &["client-api"],
+    &["client-api", "federation-api"],
     &["edge"],
     &["sync"],
     &["push"],

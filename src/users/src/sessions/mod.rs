@@ -13,6 +13,7 @@ mod token;
 
 pub(crate) use crate::sessions::{
     authenticate::TokenCache, revoke::Revoked, seen::SeenBacklog, start::Prepared,
+    token::hash as hash_token,
 };
 pub use crate::sessions::{
     authenticate::{Authenticated, Identity},

@@ -7,6 +7,7 @@ mod house;
 mod interactive;
 mod local_notifications;
 mod login;
+mod openid;
 mod passwords;
 mod profiles;
 mod push_rules;

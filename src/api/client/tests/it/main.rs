@@ -2,6 +2,7 @@
 
 mod account;
 mod account_data;
+mod calls;
 mod database_page;
 mod device_ends;
 mod devices;

@@ -12,7 +12,9 @@ use ruma::server_name;
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
-use users::{Hashing, NewAccount, ProfileChange, Propagation, Registration, Users, UsersConfig};
+use users::{
+    Hashing, NewAccount, NewDevice, ProfileChange, Propagation, Registration, Users, UsersConfig,
+};
 
 use super::keys::{Signing, cross_signing, device_keys, signed_curve};
 use crate::{
@@ -102,6 +104,10 @@ async fn settle(alice: &User) {
             .await
             .expect_ok();
     }
+    alice
+        .post(&format!("{own}/openid/request_token"), json!({}))
+        .await
+        .expect_ok();
 }
 
 async fn talk(alice: &User, bob: &User) {
@@ -223,7 +229,10 @@ pub(super) async fn quiet() -> [Snapshot; 2] {
         user_id: users.wanted_name("carol").expect("a good name"),
         password: None,
         is_admin: false,
-        device: None,
+        device: Some(NewDevice {
+            id: Some("PHONE".into()),
+            ..NewDevice::default()
+        }),
     };
     let carol = users.register(account).await.expect("registered").number;
     let change = ProfileChange::DisplayName(Some("Carol".to_owned()));
