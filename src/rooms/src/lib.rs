@@ -28,6 +28,7 @@ mod timeline;
 mod token;
 mod transactions;
 mod typing;
+mod user_directory;
 mod visibility;
 mod writer;
 
@@ -48,5 +49,6 @@ pub use crate::{
     token::{AnyToken, BadToken, PaginationToken, SyncToken},
     transactions::REMEMBERED,
     typing::Typing,
+    user_directory::{REBUILD_OPEN_ROOMS, UserSearch},
     visibility::{Standing, Viewer},
 };

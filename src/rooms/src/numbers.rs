@@ -101,7 +101,7 @@ pub fn member_of(key: StateKeyNumber) -> Option<UserNumber> {
 }
 
 /// One text for one pair and no other: the type's length in bytes, a colon, the type, the state key.
-fn pair_text(kind: &str, state_key: &str) -> String {
+pub(crate) fn pair_text(kind: &str, state_key: &str) -> String {
     format!("{}:{kind}{state_key}", kind.len())
 }
 

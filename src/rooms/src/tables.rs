@@ -50,6 +50,9 @@ pub static ALIASES: Table<String, Alias> = Table::new("aliases");
 pub static ROOM_ALIASES: Table<(RoomNumber, String), ()> = Table::new("room_aliases");
 /// The rooms that the directory shows.
 pub static DIRECTORY: Table<RoomNumber, ()> = Table::new("directory");
+/// Rooms that everybody may join or read, whose members everybody may find. Written by the room's writer; read by the user
+/// directory.
+pub static OPEN_ROOMS: Table<RoomNumber, OpenRoom> = Table::new("open_rooms");
 
 /// The newest receipt of a user: (room, user, receipt kind, thread or "").
 pub static RECEIPTS: Table<(RoomNumber, UserNumber, String, String), Placed<Receipt>> =
@@ -243,6 +246,7 @@ struct StoredEventV1 {
     json: String,
 }
 
+impl Record for OpenRoom {}
 impl Record for RoomHead {}
 impl Record for Membership {}
 impl Record for Member {}
@@ -311,6 +315,7 @@ pub fn tables() -> Vec<TableInfo> {
         ALIASES.info(),
         ROOM_ALIASES.info(),
         DIRECTORY.info(),
+        OPEN_ROOMS.info(),
         RECEIPTS.info(),
         RECEIPT_LOG.info(),
     ]

@@ -18,7 +18,8 @@ use users::{Users, UsersConfig};
 use crate::{config::Config, memory::Shares};
 
 /// The changes of stored data since the first release, oldest first.
-const MIGRATIONS: &[migrate::Migration] = &[];
+const MIGRATIONS: &[migrate::Migration] =
+    &[users::user_directory::REBUILD, rooms::REBUILD_OPEN_ROOMS];
 
 /// The ground floor: all that the operator's commands need.
 #[derive(Clone)]

@@ -14,6 +14,7 @@ mod openid;
 mod profiles;
 mod sessions;
 pub mod tables;
+pub mod user_directory;
 mod users;
 
 pub use crate::{
@@ -33,5 +34,6 @@ pub use crate::{
         Renewed,
     },
     tables::tables,
+    user_directory::{FoundUser, NameSearch},
     users::{Registration, Users, UsersConfig},
 };

@@ -10,6 +10,7 @@ use crate::{
     error::ProfileError,
     jobs,
     tables::{AccountStatus, PROFILES},
+    user_directory,
     users::Users,
 };
 
@@ -63,7 +64,17 @@ impl Users {
                 if account.is_none_or(|account| account.status != AccountStatus::Active) {
                     return Err(ProfileError::UnknownUser);
                 }
-                change_in(&txn, user, change, propagation).await
+                let (before, after) = change_in(&txn, user, change).await?;
+                if before == after {
+                    return Ok(false);
+                }
+                if before.displayname != after.displayname {
+                    let user_id = all.user_id(&txn, user).await?;
+                    let user_id = user_id.ok_or(ProfileError::UnknownUser)?;
+                    user_directory::unlist(&txn, user, &user_id, before.displayname.as_deref());
+                    user_directory::list(&txn, user, &user_id, after.displayname.as_deref());
+                }
+                tell(&txn, user, change, &before, propagation).await
             };
             let (left_a_job, _) = users.0.store.transact(body).await?;
             if left_a_job {
@@ -118,23 +129,32 @@ impl Profile {
     }
 }
 
-/// Says whether a job was left.
+/// The profile before and after the change.
 async fn change_in(
     txn: &Txn,
     user: UserNumber,
     change: &ProfileChange,
-    propagation: Propagation,
-) -> Result<bool, ProfileError> {
+) -> Result<(Profile, Profile), ProfileError> {
     let before = txn.get(PROFILES.at(user)).await?.unwrap_or_default();
     let mut after = before.clone();
     after.set(change);
-    if after == before {
-        return Ok(false);
+    if after != before {
+        if after.to_json().len() >= PROFILE_BYTES {
+            return Err(ProfileError::TooLarge);
+        }
+        txn.put(PROFILES.at(user), &after);
     }
-    if after.to_json().len() >= PROFILE_BYTES {
-        return Err(ProfileError::TooLarge);
-    }
-    txn.put(PROFILES.at(user), &after);
+    Ok((before, after))
+}
+
+/// Tells the user's own devices, and leaves a job where rooms shall know. Says whether one was left.
+async fn tell(
+    txn: &Txn,
+    user: UserNumber,
+    change: &ProfileChange,
+    before: &Profile,
+    propagation: Propagation,
+) -> Result<bool, ProfileError> {
     let slot = txn.slot();
     server_log::tell(txn, slot, Concern::User(user));
     let is_shown = !matches!(change, ProfileChange::Field { .. });
@@ -142,7 +162,7 @@ async fn change_in(
         return Ok(false);
     }
     let only_unchanged = propagation == Propagation::UnchangedRooms;
-    jobs::leave_profile_job(txn, user, &before, only_unchanged, slot).await?;
+    jobs::leave_profile_job(txn, user, before, only_unchanged, slot).await?;
     Ok(true)
 }
 

@@ -31,6 +31,9 @@ pub static OPENID_EXPIRIES: Table<(Millis, TokenHash), ()> = Table::new("openid_
 
 /// What users say of themselves. Written by the profile endpoints; read by them and when a user joins a room.
 pub static PROFILES: Table<UserNumber, ProfileRow> = Table::new("profiles");
+/// The words by which an active account can be found: those of its display name and its localpart, and the whole user id; all in
+/// lower case. Written by registration, profile change and deactivation; read by the user directory.
+pub static USER_WORDS: Table<(String, UserNumber), ()> = Table::new("user_words");
 /// Profiles whose change has not reached the rooms yet. Deleted by `rooms`.
 pub static PROFILE_JOBS: Table<UserNumber, Placed<ProfileJobRow>> = Table::new("profile_jobs");
 /// Deactivated users who have not left all rooms yet. Deleted by `rooms`.
@@ -172,6 +175,7 @@ pub fn tables() -> Vec<TableInfo> {
         OPENID_TOKENS.info(),
         OPENID_EXPIRIES.info(),
         PROFILES.info(),
+        USER_WORDS.info(),
         PROFILE_JOBS.info(),
         DEACTIVATION_JOBS.info(),
         ENDED_DEVICES.info(),

@@ -20,6 +20,7 @@ mod session;
 mod sync;
 mod third_party_networks;
 mod to_device;
+mod user_directory;
 mod voip;
 
 use edge::{FromRef, Routes};
@@ -61,6 +62,7 @@ pub fn routes(api: ClientApi) -> Routes<ClientApi> {
     let routes = push_rules::list(routes);
     let routes = rooms::list(routes);
     let routes = sync::list(routes);
+    let routes = user_directory::list(routes);
     let routes = voip::list(routes);
     let routes = openid::list(routes);
     let routes = third_party_networks::list(routes);

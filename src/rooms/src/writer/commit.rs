@@ -19,6 +19,7 @@ use crate::{
         ROOM_HEADS, ROOM_LOG, RoomHead, SentEvent, StoredEvent, TIMELINE, TRANSACTIONS,
         Transaction, USER_ROOMS, UserRoom,
     },
+    user_directory,
 };
 
 /// What a new room has besides its events.
@@ -141,6 +142,7 @@ async fn write(
                 .states
                 .update(txn, room, head.state, &change)
                 .await?;
+            user_directory::note_openness(txn, room, &event.kind, state_key, &event.json).await?;
         }
         txn.put_placed(EVENTS.at((room, event.number)), &stored, slot);
         txn.put(EVENT_NUMBERS.at((room, event.id.as_str())), &event.number);

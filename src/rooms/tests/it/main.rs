@@ -10,4 +10,5 @@ mod redaction;
 mod send;
 mod state_nodes;
 mod transactions;
+mod user_directory;
 mod visibility;

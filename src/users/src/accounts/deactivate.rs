@@ -9,6 +9,7 @@ use crate::{
         ACCOUNT_DATA, ACCOUNT_DATA_LOG, ACCOUNTS, DEACTIVATION_JOBS, DeactivationJobRow,
         FILTER_COUNTS, FILTERS, PROFILE_JOBS, PROFILES, ROOM_ACCOUNT_DATA,
     },
+    user_directory,
     users::Users,
 };
 
@@ -32,6 +33,10 @@ impl Users {
                 txn.clear(FILTERS.under(user));
                 txn.delete(FILTER_COUNTS.at(user));
                 txn.delete(PROFILE_JOBS.at(user));
+                let name = users.profile(&txn, user).await?.displayname;
+                if let Some(user_id) = users.user_id(&txn, user).await? {
+                    user_directory::unlist(&txn, user, &user_id, name.as_deref());
+                }
                 if erase {
                     txn.delete(PROFILES.at(user));
                 }

@@ -8,6 +8,7 @@ use crate::{
     error::RegisterError,
     sessions::{NewDevice, NewSession},
     tables::ACCOUNTS,
+    user_directory,
     users::Users,
 };
 
@@ -73,6 +74,7 @@ impl Users {
                 return Err(RegisterError::InUse);
             }
             txn.put(ACCOUNTS.at(user), account);
+            user_directory::list(&txn, user, user_id, None);
             if let Some(session) = session {
                 // A new account has no tokens that could be revoked.
                 let _ = session.start(&txn, user).await?;

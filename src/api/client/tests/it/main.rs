@@ -17,3 +17,4 @@ mod rooms;
 mod server;
 mod session;
 mod unread;
+mod user_directory;

@@ -1,0 +1,272 @@
+//! Finding accounts by name: client-server API, "User Directory". Who may find whom is for `rooms` to say.
+//!
+//! An account is listed under every word of its display name and of its localpart, and under its whole user id. The rows change
+//! in the commits that change the names, so the index is never behind; [`REBUILD`] makes it anew from accounts and profiles.
+
+use std::collections::{BTreeSet, HashSet};
+
+use database::{
+    Read, StoreError, Txn, UserNumber,
+    migrate::{Migration, Progress, StepFuture},
+};
+use ruma::{OwnedUserId, UserId};
+
+use crate::{
+    accounts::AccountStatus,
+    tables::{ACCOUNTS, PROFILES, USER_IDS, USER_WORDS},
+    users::Users,
+};
+
+/// Words are cut here, in the index and in what is looked for.
+const WORD_CHARACTERS: usize = 64;
+/// Words of a search that count.
+const SEARCHED_WORDS: usize = 10;
+/// Rows of the index that are read at once.
+const PAGE: usize = 256;
+/// Accounts that are listed in one commit of [`REBUILD`].
+const CHUNK: usize = 256;
+
+/// Lists all accounts, in databases from before the index, or anew.
+pub const REBUILD: Migration = Migration {
+    name: "list users by their words",
+    step: rebuild,
+};
+
+/// An account that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundUser {
+    pub number: UserNumber,
+    pub user_id: OwnedUserId,
+    pub display_name: Option<String>,
+    pub avatar_url: Option<String>,
+    /// Whether what was looked for is a whole name of the account, not only the beginning of words.
+    pub is_exact: bool,
+}
+
+/// A walk over the accounts that have, for each word that is looked for, one that begins with it.
+#[derive(Debug)]
+pub struct NameSearch {
+    words: Vec<String>,
+    /// The longest word, by which the index is searched.
+    driving: String,
+    whole: String,
+    last: Option<(String, UserNumber)>,
+    seen: HashSet<UserNumber>,
+    has_ended: bool,
+}
+
+impl NameSearch {
+    /// `None` where there is nothing to look for.
+    pub fn new(term: &str) -> Option<Self> {
+        let words: Vec<String> = searched_words(term)
+            .into_iter()
+            .take(SEARCHED_WORDS)
+            .collect();
+        let driving = words
+            .iter()
+            .max_by_key(|word| word.chars().count())?
+            .clone();
+        Some(Self {
+            words,
+            driving,
+            whole: term.trim().to_lowercase(),
+            last: None,
+            seen: HashSet::new(),
+            has_ended: false,
+        })
+    }
+
+    /// The next accounts, in the order of the index, each once; possibly none, before the end. `None` at the end.
+    pub async fn next(
+        &mut self,
+        users: &Users,
+        db: &impl Read,
+    ) -> Result<Option<Vec<FoundUser>>, StoreError> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        let rows = match &self.last {
+            None => USER_WORDS.all().from((&self.driving, UserNumber(0))),
+            Some((word, user)) => USER_WORDS.all().after((word, *user)),
+        };
+        let page = db.page(rows, PAGE).await?;
+        self.has_ended = page.len() < PAGE;
+        self.last = page.last().map(|(key, ())| key.clone());
+        let mut candidates = Vec::new();
+        for ((word, user), ()) in page {
+            if !word.starts_with(&self.driving) {
+                self.has_ended = true;
+                break;
+            }
+            if self.seen.insert(user) {
+                candidates.push(user);
+            }
+        }
+        self.matching(users, db, &candidates).await.map(Some)
+    }
+
+    /// Whether all accounts were given.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    async fn matching(
+        &self,
+        users: &Users,
+        db: &impl Read,
+        candidates: &[UserNumber],
+    ) -> Result<Vec<FoundUser>, StoreError> {
+        let ids = users.texts(db, candidates).await?;
+        let rows = candidates.iter().map(|user| PROFILES.at(*user)).collect();
+        let profiles = db.get_many(rows).await?;
+        let mut found = Vec::new();
+        for ((number, id), profile) in candidates.iter().zip(ids).zip(profiles) {
+            let user_id = id.and_then(|id| OwnedUserId::try_from(&*id).ok());
+            let user_id = user_id.ok_or(StoreError::Corrupt("user_words names no user"))?;
+            let profile = profile.unwrap_or_default();
+            let words = words_of(&user_id, profile.displayname.as_deref());
+            let fits = |searched: &String| words.iter().any(|word| word.starts_with(searched));
+            if !self.words.iter().all(fits) {
+                continue;
+            }
+            found.push(FoundUser {
+                number: *number,
+                is_exact: self.is_whole_name(&user_id, profile.displayname.as_deref()),
+                user_id,
+                display_name: profile.displayname,
+                avatar_url: profile.avatar_url,
+            });
+        }
+        Ok(found)
+    }
+
+    fn is_whole_name(&self, user_id: &UserId, display_name: Option<&str>) -> bool {
+        let names = [
+            Some(user_id.as_str()),
+            Some(user_id.localpart()),
+            display_name,
+        ];
+        names
+            .into_iter()
+            .flatten()
+            .any(|name| name.to_lowercase() == self.whole)
+    }
+}
+
+/// Lists an account under its names.
+pub(crate) fn list(txn: &Txn, user: UserNumber, user_id: &UserId, display_name: Option<&str>) {
+    for word in words_of(user_id, display_name) {
+        txn.put(USER_WORDS.at((&word, user)), &());
+    }
+}
+
+/// Takes an account out that is listed under these names.
+pub(crate) fn unlist(txn: &Txn, user: UserNumber, user_id: &UserId, display_name: Option<&str>) {
+    for word in words_of(user_id, display_name) {
+        txn.delete(USER_WORDS.at((&word, user)));
+    }
+}
+
+fn rebuild<'a>(txn: &'a Txn, place: &'a [u8]) -> StepFuture<'a> {
+    Box::pin(async move {
+        let last = place.try_into().ok().map(u64::from_be_bytes);
+        let rows = match last {
+            None => {
+                txn.clear(USER_WORDS.all());
+                ACCOUNTS.all()
+            }
+            Some(last) => ACCOUNTS.all().after(UserNumber(last)),
+        };
+        let page = txn.page(rows, CHUNK).await?;
+        for (user, account) in &page {
+            if account.status != AccountStatus::Active {
+                continue;
+            }
+            let text = txn.get(USER_IDS.at(*user)).await?;
+            let user_id = text.and_then(|text| OwnedUserId::try_from(text).ok());
+            let user_id = user_id.ok_or(StoreError::Corrupt("accounts names no user"))?;
+            let profile = txn.get(PROFILES.at(*user)).await?.unwrap_or_default();
+            list(txn, *user, &user_id, profile.displayname.as_deref());
+        }
+        Ok(match page.last() {
+            Some((user, _)) if page.len() == CHUNK => Progress::At(user.0.to_be_bytes().to_vec()),
+            _ => Progress::Done,
+        })
+    })
+}
+
+/// The words under which an account is listed.
+fn words_of(user_id: &UserId, display_name: Option<&str>) -> BTreeSet<String> {
+    let mut words = split(user_id.localpart());
+    words.extend(display_name.map(split).unwrap_or_default());
+    words.insert(user_id.as_str().to_lowercase());
+    words
+}
+
+/// What somebody looks for: the beginning of a user id, with or without its `@`, or words.
+fn searched_words(term: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for part in term.split_whitespace() {
+        if part.starts_with('@') && part.len() > 1 {
+            words.insert(part.to_lowercase());
+        } else if part.contains(':') {
+            words.insert(format!("@{}", part.to_lowercase()));
+        } else {
+            words.extend(split(part));
+        }
+    }
+    words
+}
+
+/// The words of a text: runs of letters and digits, and what consists of other characters alone (emoji).
+fn split(text: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for part in text.split_whitespace() {
+        let part = part.to_lowercase();
+        let runs = part.split(|c: char| !c.is_alphanumeric());
+        let runs: Vec<&str> = runs.filter(|run| !run.is_empty()).collect();
+        if runs.is_empty() {
+            words.insert(cut(&part));
+        }
+        words.extend(runs.into_iter().map(cut));
+    }
+    words
+}
+
+fn cut(word: &str) -> String {
+    word.chars().take(WORD_CHARACTERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    #[test]
+    fn an_account_is_listed_under_each_word_in_lower_case() {
+        let words = words_of(user_id!("@al-ice.1:example.org"), Some("Älice  O'Neil 🦀"));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let expected = [
+            "1",
+            "@al-ice.1:example.org",
+            "al",
+            "ice",
+            "neil",
+            "o",
+            "älice",
+            "🦀",
+        ];
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn user_ids_are_looked_for_as_a_whole() {
+        let searched = |term| searched_words(term).into_iter().collect::<Vec<_>>();
+        assert_eq!(searched("@Al-ice"), ["@al-ice"]);
+        assert_eq!(searched("al-ice:exam"), ["@al-ice:exam"]);
+        assert_eq!(searched("Al-ice Coo"), ["al", "coo", "ice"]);
+        assert_eq!(searched("@"), ["@"]);
+        assert!(NameSearch::new("  ").is_none());
+    }
+}
