@@ -1,6 +1,4 @@
 //! A client's filter, ready to be matched (client-server API, "Filtering").
-//!
-//! `event_fields` is not looked at: a server may send more fields than were asked for.
 
 use std::{
     collections::HashSet,
@@ -12,6 +10,8 @@ use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UInt, UserId,
     api::client::filter::{EventFormat, FilterDefinition, LazyLoadOptions, RoomEventFilter},
 };
+
+use crate::fields::Fields;
 
 /// Timeline events of a room, where the filter does not say how many.
 const USUAL_LIMIT: usize = 10;
@@ -32,6 +32,8 @@ pub struct Filter {
     pub(crate) include_leave: bool,
     pub(crate) thread_counts: bool,
     pub(crate) format: Format,
+    /// `None` where events are told whole.
+    pub(crate) fields: Option<Fields>,
     rooms: Rooms,
 }
 
@@ -103,6 +105,7 @@ impl From<&FilterDefinition> for Filter {
                 EventFormat::Federation => Format::Federation,
                 _ => Format::Client,
             },
+            fields: filter.event_fields.as_deref().map(Fields::new),
             rooms: Rooms {
                 only: room
                     .rooms

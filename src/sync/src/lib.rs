@@ -4,6 +4,7 @@
 
 mod answer;
 mod device_lists;
+mod fields;
 mod filter;
 mod json;
 mod notifier;

@@ -223,6 +223,7 @@ impl StateChanges {
             json.open_array();
             let mark = json.mark();
             let out = json.elements();
+            let start = out.len();
             match filter.format {
                 Format::Client => {
                     context
@@ -232,6 +233,9 @@ impl StateChanges {
                         .await?;
                 }
                 Format::Federation => write_as_sent(out, &events),
+            }
+            if let Some(fields) = &filter.fields {
+                fields.reduce(out, start);
             }
             json.appended(mark);
             json.close_array();

@@ -201,6 +201,7 @@ impl Timeline {
         json.open_array();
         let mark = json.mark();
         let out = json.elements();
+        let start = out.len();
         match context.request.filter.format {
             Format::Client => {
                 let rooms = &context.parts.rooms;
@@ -210,6 +211,9 @@ impl Timeline {
                     .await?;
             }
             Format::Federation => write_as_sent(out, &self.events),
+        }
+        if let Some(fields) = &context.request.filter.fields {
+            fields.reduce(out, start);
         }
         json.appended(mark);
         json.close_array();

@@ -430,3 +430,27 @@ async fn a_kick_of_somebody_who_left_since_is_no_news() {
     assert_eq!(events(&left["timeline"])[0]["content"]["membership"], "ban");
     assert!(left.get("state").is_none());
 }
+
+#[tokio::test]
+async fn only_the_fields_that_a_client_wants_are_told_of_events() {
+    let world = World::new().await;
+    let [alice] = world.people(["alice"]).await;
+    let room = alice.create_room(Preset::PublicChat).await;
+    let token = alice.token().await;
+    alice.send(&room, "hello").await;
+
+    let filter = json!({ "event_fields": ["type", "content.body"] });
+    let answer = alice.sync(&Ask::since(&token).filter(filter.clone())).await;
+    let timeline = &answer["rooms"]["join"][room.as_str()]["timeline"];
+    let expected = json!([{ "type": "m.room.message", "content": { "body": "hello" } }]);
+    assert_eq!(timeline["events"], expected);
+
+    let mut filter = filter;
+    filter["room"] = json!({ "timeline": { "limit": 1 } });
+    let whole = alice.sync(&Ask::default().filter(filter)).await;
+    let state = events(&whole["rooms"]["join"][room.as_str()]["state"]);
+    assert!(
+        state.contains(&json!({ "type": "m.room.create" })),
+        "{state:?}"
+    );
+}
