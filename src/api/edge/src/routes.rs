@@ -118,6 +118,9 @@ impl<S: Send + Sync + 'static> Routes<S> {
             Arc::new(move |exchange| Box::pin(run(handler, state.clone(), exchange, rule)));
         for template in H::Request::PATH_BUILDER.all_paths() {
             self.insert(template, template, H::Request::METHOD, &endpoint);
+            if let Some(without_slash) = template.strip_suffix('/') {
+                self.insert(without_slash, template, H::Request::METHOD, &endpoint);
+            }
             if rule.may_omit_last
                 && let Some((parent, _)) = template.rsplit_once('/')
             {

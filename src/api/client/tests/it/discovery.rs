@@ -27,6 +27,20 @@ async fn capabilities_are_told_to_users() {
     assert_eq!(told["m.change_password"], json!({ "enabled": true }));
     assert_eq!(told["m.room_versions"]["default"], "12");
     assert_eq!(told["m.room_versions"]["available"]["6"], "stable");
+    for (capability, enabled) in [
+        ("m.set_displayname", true),
+        ("m.set_avatar_url", true),
+        ("m.profile_fields", true),
+        ("m.3pid_changes", false),
+        ("m.get_login_token", false),
+        ("m.forget_forced_upon_leave", false),
+    ] {
+        assert_eq!(
+            told[capability],
+            json!({ "enabled": enabled }),
+            "{capability}"
+        );
+    }
 
     let nobody = server.get("/v3/capabilities").await;
     nobody.expect_error(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN");

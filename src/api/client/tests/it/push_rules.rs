@@ -10,6 +10,8 @@ async fn push_rules_are_shown_and_changed() {
     let server = TestServer::new().await;
     let alice = server.user("alice").await;
     let all = alice.get("/v3/pushrules/").await.expect_ok();
+    let without_slash = alice.get("/v3/pushrules").await.expect_ok();
+    assert_eq!(without_slash, all);
     let of_scope = alice.get("/v3/pushrules/global/").await.expect_ok();
     assert_eq!(all["global"], of_scope);
     for kind in ["override", "content", "room", "sender", "underride"] {

@@ -43,7 +43,6 @@ pub(crate) struct TestOptions {
     pub(crate) default_room_version: RoomVersionId,
     pub(crate) device_limits: Limits,
     pub(crate) body_mentions: BodyMentions,
-
     pub(crate) turn: Option<TurnKey>,
 }
 
@@ -58,7 +57,6 @@ impl Default for TestOptions {
             default_room_version: RoomVersionId::V12,
             device_limits: Limits::default(),
             body_mentions: BodyMentions::Ignored,
-
             turn: None,
         }
     }
