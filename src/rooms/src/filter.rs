@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use protocol::scan;
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId,
     api::client::filter::{LazyLoadOptions, RoomEventFilter, UrlFilter},
 };
+use serde::Deserialize;
 
 use crate::event::Event;
 
@@ -20,8 +22,19 @@ pub struct EventFilter {
     not_rooms: HashSet<OwnedRoomId>,
     /// Whether `url` must, or must not, be in the content.
     contains_url: Option<bool>,
+    relations: Relations,
     /// Whether members are told only where they speak.
     pub lazy_members: bool,
+}
+
+/// Which events may come by how they relate to another one (MSC3874). The default lets everything through.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Relations {
+    /// Only events with one of these `rel_type`s.
+    #[serde(rename = "org.matrix.msc3874.rel_types")]
+    types: Option<Vec<String>>,
+    #[serde(default, rename = "org.matrix.msc3874.not_rel_types")]
+    not_types: Vec<String>,
 }
 
 impl From<&RoomEventFilter> for EventFilter {
@@ -43,12 +56,19 @@ impl From<&RoomEventFilter> for EventFilter {
                 UrlFilter::EventsWithUrl => true,
                 UrlFilter::EventsWithoutUrl => false,
             }),
+            relations: Relations::default(),
             lazy_members: matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. }),
         }
     }
 }
 
 impl EventFilter {
+    #[must_use]
+    pub fn with_relations(mut self, relations: Relations) -> Self {
+        self.relations = relations;
+        self
+    }
+
     /// Whether events of this room may come at all.
     pub fn allows_room(&self, room_id: &RoomId) -> bool {
         !self.not_rooms.contains(room_id)
@@ -69,6 +89,7 @@ impl EventFilter {
             && self
                 .contains_url
                 .is_none_or(|wanted| wanted == has_url(event))
+            && self.relations.match_content(event.content())
     }
 
     /// Whether events of this type may come.
@@ -78,8 +99,25 @@ impl EventFilter {
     }
 }
 
+impl Relations {
+    fn match_content(&self, content: &str) -> bool {
+        if self.types.is_none() && self.not_types.is_empty() {
+            return true;
+        }
+        let relation = scan::member(content, "m.relates_to").unwrap_or_default();
+        let kind = scan::string_member(relation, "rel_type")
+            .filter(|_| scan::string_member(relation, "event_id").is_some());
+        let is_one_of = |types: &[String]| {
+            types
+                .iter()
+                .any(|wanted| Some(&**wanted) == kind.as_deref())
+        };
+        !is_one_of(&self.not_types) && self.types.as_deref().is_none_or(is_one_of)
+    }
+}
+
 fn has_url(event: &Event) -> bool {
-    protocol::scan::member(event.content(), "url").is_some()
+    scan::member(event.content(), "url").is_some()
 }
 
 /// Whether `text` fits a pattern in which `*` stands for any text.
@@ -129,6 +167,29 @@ mod tests {
         for (pattern, text) in others {
             assert!(!fits(pattern, text), "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn relations_are_told_apart_by_their_type() {
+        let relation =
+            |kind: &str| format!(r#"{{"m.relates_to":{{"event_id":"$a","rel_type":"{kind}"}}}}"#);
+        let (thread, reference) = (relation("m.thread"), relation("m.reference"));
+        let list = |types: &[&str]| types.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let passed = |types: Option<&[&str]>, not_types: &[&str]| {
+            let relations = Relations {
+                types: types.map(list),
+                not_types: list(not_types),
+            };
+            [&*thread, &*reference, "{}"].map(|content| relations.match_content(content))
+        };
+        assert_eq!(passed(None, &[]), [true, true, true]);
+        assert_eq!(passed(Some(&["m.thread"]), &[]), [true, false, false]);
+        assert_eq!(
+            passed(Some(&["m.thread", "m.reference"]), &["m.thread"]),
+            [false, true, false]
+        );
+        assert_eq!(passed(None, &["m.thread"]), [false, true, true]);
+        assert_eq!(passed(Some(&[]), &[]), [false, false, false]);
     }
 
     #[test]

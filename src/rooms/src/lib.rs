@@ -37,7 +37,7 @@ pub use crate::{
     directory::{DirectoryPage, DirectoryRequest, DirectoryToken, PublicRoom},
     error::RoomError,
     event::{Event, Unreadable},
-    filter::EventFilter,
+    filter::{EventFilter, Relations},
     membership::{Change, MembershipRequest},
     numbers::{MEMBER_CLASS, Numbers, member_key, member_of},
     receipts::Markers,

@@ -10,8 +10,9 @@ const VERSIONS: [&str; 16] = [
 ];
 
 /// What clients ask for by its unstable name: parts of the spec that older ones do not know of yet, and proposals.
-const UNSTABLE_FEATURES: [&str; 6] = [
+const UNSTABLE_FEATURES: [&str; 7] = [
     "org.matrix.msc3391",
+    "org.matrix.msc3874",
     "org.matrix.msc4222",
     "org.matrix.msc3827.stable",
     "org.matrix.msc2285.stable",

@@ -292,3 +292,34 @@ async fn what_was_redacted_shows_its_redaction() {
     );
     assert_eq!(because["content"]["redacts"], json!(event));
 }
+
+#[tokio::test]
+async fn messages_are_filtered_by_their_relations() {
+    let server = TestServer::new().await;
+    let alice = server.user("alice").await;
+    let room = alice.create_room("public_chat").await;
+    let root = alice.send(&room, "root").await;
+    let mut related = Vec::new();
+    for kind in ["m.thread", "m.reference"] {
+        let path = format!("/v3/rooms/{room}/send/m.room.message/{kind}");
+        let relation = json!({ "event_id": root, "rel_type": kind });
+        let content = json!({ "msgtype": "m.text", "body": kind, "m.relates_to": relation });
+        let sent = alice.put(&path, content).await.expect_ok();
+        related.push(sent["event_id"].clone());
+    }
+    let of = async |filter: &str| {
+        let path = format!("/v3/rooms/{room}/messages?dir=f&limit=100&filter={filter}");
+        let page = alice.get(&path).await.expect_ok();
+        let chunk = page["chunk"].as_array().expect("a list").clone();
+        let messages = chunk
+            .into_iter()
+            .filter(|event| event["type"] == "m.room.message");
+        messages
+            .map(|event| event["event_id"].clone())
+            .collect::<Vec<_>>()
+    };
+    let threads = "%7B%22org.matrix.msc3874.rel_types%22:%5B%22m.thread%22%5D%7D";
+    assert_eq!(of(threads).await, related[..1]);
+    let others = "%7B%22org.matrix.msc3874.not_rel_types%22:%5B%22m.thread%22%5D%7D";
+    assert_eq!(of(others).await, [json!(root), related[1].clone()]);
+}

@@ -29,13 +29,14 @@ fn reader(user: &User) -> Reader {
     }
 }
 
-/// A filter in a query parameter.
+/// A filter in a query parameter; with MSC3874, which ruma does not know.
 fn filter(text: Option<&str>) -> Result<EventFilter, ApiError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(EventFilter::default());
     };
     let filter: RoomEventFilter = serde_json::from_str(text).map_err(ApiError::invalid_param)?;
-    Ok(EventFilter::from(&filter))
+    let relations = serde_json::from_str(text).map_err(ApiError::invalid_param)?;
+    Ok(EventFilter::from(&filter).with_relations(relations))
 }
 
 /// A token in a query parameter. Some clients send an empty one for none.
