@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Serve,
     /// Reads the configuration, reports every mistake in it, and starts nothing.
     CheckConfig,
+    /// Says how the running server is, and fails if it cannot do its work: it does not run, or its database takes no writes.
+    Status,
     /// Makes and repairs accounts, whether the server runs or not.
     #[command(subcommand)]
     User(UserCommand),

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use database_rocksdb::Health;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -40,6 +41,8 @@ pub(crate) enum Order {
         name: String,
         password: String,
     },
+    /// How the server is.
+    Status,
     /// An absolute path: the server has another working directory.
     Backup {
         folder: PathBuf,
@@ -74,6 +77,15 @@ impl Order {
                     Err(error) => Err(error.to_string()),
                 }
             }
+            Self::Status => match foundation.engine.health() {
+                Health::Writable => Ok("the server runs, its database takes writes".to_owned()),
+                Health::Full => Err(
+                    "the disk is full: the database takes no writes until there is room".to_owned(),
+                ),
+                Health::ReadOnly(error) => Err(format!(
+                    "the database is read-only until the server is restarted: {error}"
+                )),
+            },
             Self::Backup { folder } => {
                 let engine = foundation.engine.clone();
                 let to = folder.clone();

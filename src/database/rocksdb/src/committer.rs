@@ -7,7 +7,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use database::{
@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     base::Base,
     error::unavailable,
+    health::Health,
     layout::{Tables, put_stamp, put_table, whole_key, whole_span},
     queue::{Pending, Queue},
     view::RocksView,
@@ -29,10 +30,24 @@ use crate::{
 /// A clear of no more rows than this deletes them one by one: range deletions cost later reads.
 const FEW_ROWS: usize = 32;
 
+/// After so many groups that could not be written, the log says so again.
+const REMIND: u64 = 1_000;
+
 /// What readers see; the committer replaces it.
 pub(crate) struct Published {
     pub(crate) view: RwLock<Arc<dyn View>>,
     pub(crate) stamp: watch::Sender<Stamp>,
+    pub(crate) health: Mutex<Health>,
+}
+
+impl Published {
+    pub(crate) fn new(view: Arc<dyn View>, stamp: Stamp) -> Self {
+        Self {
+            view: RwLock::new(view),
+            stamp: watch::Sender::new(stamp),
+            health: Mutex::new(Health::Writable),
+        }
+    }
 }
 
 pub(crate) struct Committer {
@@ -44,7 +59,8 @@ pub(crate) struct Committer {
     stamp: Stamp,
     recent: Recent,
     window: usize,
-    is_failing: bool,
+    /// Groups in a row that could not be written.
+    refused: u64,
 }
 
 /// The batch of one group.
@@ -80,7 +96,7 @@ impl Committer {
             stamp,
             recent,
             window,
-            is_failing: false,
+            refused: 0,
         }
     }
 
@@ -194,22 +210,33 @@ impl Committer {
         put_stamp(&mut group.batch, group.last);
         let batch = std::mem::take(&mut group.batch);
         if let Err(error) = self.base.db.write_opt(batch, sync) {
-            if !self.is_failing {
-                tracing::error!(%error, "the database cannot be written");
-            }
-            self.is_failing = true;
+            self.refused += 1;
+            self.be(Health::after(&error));
             // What the failed commits wrote is no reason for a conflict. Whoever read before the
             // last good one reads again.
             self.recent = Recent::new(*self.published.stamp.borrow(), self.window);
             return Err(unavailable(error));
         }
-        if self.is_failing {
-            tracing::info!("the database can be written again");
-            self.is_failing = false;
+        if self.refused > 0 {
+            self.refused = 0;
+            self.be(Health::Writable);
         }
         self.tables = group.tables.clone();
         self.publish(group.last);
         Ok(())
+    }
+
+    /// Tells what has changed, and now and then what has not.
+    fn be(&self, health: Health) {
+        let mut known = self
+            .published
+            .health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *known != health || self.refused.is_multiple_of(REMIND) {
+            health.log(self.refused);
+        }
+        *known = health;
     }
 
     fn publish(&self, stamp: Stamp) {
@@ -288,10 +315,7 @@ mod tests {
             let stamp = load_stamp(&base.db).expect("a stamp");
             let tables = Arc::<Tables>::default();
             let view = RocksView::take(base.clone(), stamp, tables.clone());
-            let published = Published {
-                view: RwLock::new(Arc::new(view)),
-                stamp: watch::Sender::new(stamp),
-            };
+            let published = Published::new(Arc::new(view), stamp);
             let queue = Arc::new(Queue::new(1 << 20));
             let committer = Committer::new(base, queue, Arc::new(published), tables, 1 << 20);
             Self {

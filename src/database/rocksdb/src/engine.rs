@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     base::Base,
     committer::{Committer, Published},
     error::OpenError,
+    health::Health,
     identity::{self, Identity},
     layout::{Cut, Tables, load_stamp},
     options::Options,
@@ -66,10 +67,7 @@ impl RocksEngine {
         let stamp = load_stamp(&base.db)?;
         let tables = Arc::new(Tables::load(&base.db)?);
         let view = RocksView::take(base.clone(), stamp, tables.clone());
-        let published = Arc::new(Published {
-            view: RwLock::new(Arc::new(view)),
-            stamp: watch::Sender::new(stamp),
-        });
+        let published = Arc::new(Published::new(Arc::new(view), stamp));
         let queue = Arc::new(Queue::new(options.queue_bytes));
         let committer = Committer::new(
             base.clone(),
@@ -125,6 +123,16 @@ impl RocksEngine {
             .db
             .property_int_value("rocksdb.block-cache-usage");
         used.ok().flatten().unwrap_or(0)
+    }
+
+    /// As the last write has shown.
+    pub fn health(&self) -> Health {
+        self.inner
+            .published
+            .health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Ends when the committer has stopped. While the engine is held that is a fault, and every

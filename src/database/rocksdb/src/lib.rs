@@ -8,6 +8,7 @@ mod base;
 mod committer;
 mod engine;
 mod error;
+mod health;
 mod identity;
 mod layout;
 mod options;
@@ -19,6 +20,7 @@ pub use self::{
     backup::{Restore, Restored, restore},
     engine::RocksEngine,
     error::OpenError,
+    health::Health,
     identity::{SCHEMA_VERSION, check as check_identity},
     options::Options,
 };

@@ -4,6 +4,7 @@ mod backup;
 mod check_config;
 mod restore;
 mod serve;
+mod status;
 mod user;
 
 use std::{error::Error, future::Future, io};
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             check_config::run(&config, file.as_deref());
             Ok(())
         }
+        Command::Status => status::run(&config),
         Command::User(command) => user::run(&config, command),
         Command::Backup(arguments) => backup::run(&config, &arguments.folder),
         Command::Restore(arguments) => restore::run(&config, &arguments.folder),

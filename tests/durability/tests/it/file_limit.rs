@@ -33,10 +33,19 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let refused = send_until_refused(&alice, &room, &mut acknowledged).await;
     assert_writes_are_refused(&alice, &room).await;
     assert_reads_go_on(&alice, &room, &acknowledged).await;
+    let status = home.run(&home.database(), &["status"]).await;
+    let said = String::from_utf8_lossy(&status.stderr);
+    assert!(
+        !status.status.success() && said.contains("read-only"),
+        "{said}"
+    );
+    assert!(server.has_logged("READ-ONLY until the server is restarted"));
     let mut server = server;
     server.kill().await;
 
     let server = home.start().await;
+    let status = home.run(&home.database(), &["status"]).await;
+    assert!(status.status.success(), "it takes writes again");
     let alice = alice.at(&server);
     for (body, id) in &acknowledged {
         assert_eq!(

@@ -123,6 +123,11 @@ impl Server {
         Http::new(self.address)
     }
 
+    /// Whether one of the last lines of the log says this.
+    pub(crate) fn has_logged(&self, words: &str) -> bool {
+        self.log.text().contains(words)
+    }
+
     pub(crate) fn process_id(&self) -> u32 {
         self.process.id().expect("the server runs")
     }

@@ -3,7 +3,7 @@
 use std::{env, path::Path, process::Command};
 
 use database::{Read, StoreError};
-use database_rocksdb::RocksEngine;
+use database_rocksdb::{Health, RocksEngine};
 
 use crate::fixture::{ROWS, get, open, options, put};
 
@@ -61,6 +61,7 @@ async fn limited(path: &Path) {
     // The log reaches the limit long before it is flushed.
     options.write_buffer_bytes = 64 << 20;
     let engine = RocksEngine::open(&options).expect("it opens");
+    assert_eq!(engine.health(), Health::Writable);
     let store = engine.store();
     let mut key = 0;
     let published = loop {
@@ -81,6 +82,8 @@ async fn limited(path: &Path) {
         assert_eq!(get(&store, row).await, Some(value(row)), "it keeps reading");
     }
     assert_eq!(get(&store, key).await, None);
+    let health = engine.health();
+    assert!(matches!(health, Health::ReadOnly(_)), "{health:?}");
     assert!(put(&store, key, "small").await.is_err() || get(&store, key).await.is_some());
     let db = store.snapshot().await.expect("a snapshot");
     assert!(db.page(ROWS.all(), usize::MAX).await.expect("a page").len() >= 5);
