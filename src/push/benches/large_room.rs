@@ -19,7 +19,7 @@ use rooms::{
     state_map::EventNumber,
     tables::{ROOM_LOG, USER_ROOMS},
 };
-use ruma::{OwnedRoomId, OwnedUserId, RoomVersionId, owned_server_name};
+use ruma::{OwnedRoomId, OwnedUserId, owned_server_name};
 use serde_json::{Map, json, value::to_raw_value};
 use tokio::runtime::Runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -76,10 +76,9 @@ impl House {
             users.clone(),
             keys.expect("keys are made"),
             RoomsConfig {
-                server_name,
-                default_version: RoomVersionId::V12,
                 event_cache_bytes: 20 << 20,
                 node_cache_bytes: 15 << 20,
+                ..RoomsConfig::new(server_name)
             },
             tasks.clone(),
             CancellationToken::new(),

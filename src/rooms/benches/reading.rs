@@ -39,10 +39,9 @@ async fn house() -> House {
         .await
         .expect("keys");
     let config = RoomsConfig {
-        server_name,
         default_version: RoomVersionId::V11,
         event_cache_bytes: 64 << 20,
-        node_cache_bytes: 16 << 20,
+        ..RoomsConfig::new(server_name)
     };
     let stop = CancellationToken::new();
     let rooms = Rooms::open(

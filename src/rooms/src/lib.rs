@@ -41,7 +41,7 @@ pub use crate::{
     membership::{Change, MembershipRequest},
     numbers::{MEMBER_CLASS, Numbers, member_key, member_of},
     receipts::Markers,
-    rooms::{Rooms, RoomsConfig},
+    rooms::{MailboxLimits, Rooms, RoomsConfig},
     send::{Message, Redaction, Sent, State, TransactionId},
     state_read::{MembersFilter, StateFormat},
     tables::{EventStatus, Membership, RoomHead, tables},

@@ -23,6 +23,37 @@ pub struct RoomsConfig {
     pub event_cache_bytes: u64,
     /// Bytes of memory for nodes of room states.
     pub node_cache_bytes: u64,
+    pub mailbox: MailboxLimits,
+}
+
+/// What may wait for the writer of one room; who comes on top is told to come back.
+#[derive(Clone, Copy, Debug)]
+pub struct MailboxLimits {
+    /// Events, and changes that become events.
+    pub intents: usize,
+    /// Bytes of their content.
+    pub bytes: usize,
+}
+
+impl Default for MailboxLimits {
+    fn default() -> Self {
+        Self {
+            intents: 512,
+            bytes: 8 << 20,
+        }
+    }
+}
+
+impl RoomsConfig {
+    pub fn new(server_name: OwnedServerName) -> Self {
+        Self {
+            server_name,
+            default_version: RoomVersionId::V12,
+            event_cache_bytes: 16 << 20,
+            node_cache_bytes: 16 << 20,
+            mailbox: MailboxLimits::default(),
+        }
+    }
 }
 
 /// All rooms of this server. Cheap to clone.
@@ -66,7 +97,7 @@ impl Rooms {
             numbers,
             events: EventCache::new(config.event_cache_bytes),
             states: StateMaps::new(config.node_cache_bytes),
-            writers: Registry::default(),
+            writers: Registry::new(config.mailbox),
             typing: Typing::new(clock.clone(), &*random),
             store,
             clock,

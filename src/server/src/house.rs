@@ -5,7 +5,7 @@ use std::sync::Arc;
 use client_api::{AdminRegister, ClientApi, ServerInfo};
 use database::{Clock, Random, Store, StoreError, SystemClock, SystemRandom, migrate};
 use database_rocksdb::{OpenError, Options, RocksEngine};
-use devices::{Devices, Limits};
+use devices::Devices;
 use edge::{Edge, Gate, TrustedProxies};
 use federation::Keys;
 use federation_api::FederationApi;
@@ -101,7 +101,8 @@ impl House {
         let shares = Shares::of(config);
         let server_name = config.server_name.clone();
         let keys = Keys::open(store, &**random, &**clock, server_name.clone()).await?;
-        let devices = Devices::new(store.clone(), clock.clone(), Limits::default());
+        let limits = config.devices.limits(shares.devices);
+        let devices = Devices::new(store.clone(), clock.clone(), limits);
         let rooms = Rooms::open(
             store.clone(),
             clock.clone(),
@@ -113,6 +114,7 @@ impl House {
                 default_version: config.default_room_version.clone(),
                 event_cache_bytes: shares.events,
                 node_cache_bytes: shares.state_nodes,
+                mailbox: config.rooms.mailbox(),
             },
             tasks.clone(),
             stop,
@@ -163,7 +165,8 @@ impl House {
             TrustedProxies(config.trusted_proxies.clone()),
             clock.clone(),
             &**random,
-        );
+        )
+        .with_bodies(config.http.bodies());
         let routes = client_api::routes(api).and(federation_api::routes(federation));
         let edge = Arc::new(Edge::new(routes, gate));
         Ok(Self { edge, sync })

@@ -12,6 +12,7 @@ pub(crate) struct Shares {
     pub(crate) sync: u64,
     pub(crate) push: u64,
     pub(crate) tokens: u64,
+    pub(crate) devices: u64,
 }
 
 impl Shares {
@@ -22,9 +23,10 @@ impl Shares {
             database: usize::try_from(percent(45)).unwrap_or(usize::MAX),
             events: percent(16),
             state_nodes: percent(12),
-            sync: percent(14),
-            push: percent(8),
+            sync: percent(13),
+            push: percent(7),
             tokens: percent(2),
+            devices: percent(5),
         }
     }
 }

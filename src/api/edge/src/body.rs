@@ -9,12 +9,47 @@ use serde::de::IgnoredAny;
 
 use crate::ApiError;
 
-/// A client that sends slower than this holds a connection for nothing.
-const LONGEST_READ: Duration = Duration::from_mins(1);
-
 /// Deeper JSON is refused: those who parse it later recurse. Serde stops at 128 of its own accord; the difference is for
 /// what an event wraps around its content.
 const DEEPEST: usize = 100;
+
+/// What a request's body may take.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Bytes of most.
+    pub usual: usize,
+    /// Bytes of those that carry keys or messages for many at once: [`Rule::large_body`](crate::Rule::large_body).
+    pub large: usize,
+    /// To arrive: a client that sends slower holds a connection for nothing.
+    pub timeout: Duration,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            usual: 1024 * 1024,
+            large: 16 * 1024 * 1024,
+            timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// How large a body an endpoint takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BodySize {
+    /// Larger than any event (65,536 bytes) or upload of keys, smaller than what would hurt.
+    Usual,
+    Large,
+}
+
+impl BodyLimits {
+    fn bytes(&self, size: BodySize) -> usize {
+        match size {
+            BodySize::Usual => self.usual,
+            BodySize::Large => self.large,
+        }
+    }
+}
 
 /// A body that is still on the network, or one that a test has in hand.
 #[derive(Debug)]
@@ -24,8 +59,9 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// All of the body, `limit` bytes at most.
-    pub(crate) async fn read(self, limit: usize) -> Result<Bytes, ApiError> {
+    /// All of the body, as far as the limits allow one of its size.
+    pub(crate) async fn read(self, size: BodySize, limits: &BodyLimits) -> Result<Bytes, ApiError> {
+        let limit = limits.bytes(size);
         let body = match self {
             Self::Ready(bytes) if bytes.len() > limit => return Err(too_large(limit)),
             Self::Ready(bytes) => return Ok(bytes),
@@ -36,7 +72,7 @@ impl Payload {
         if announced > limit {
             return Err(too_large(limit));
         }
-        match tokio::time::timeout(LONGEST_READ, collect(body, announced, limit)).await {
+        match tokio::time::timeout(limits.timeout, collect(body, announced, limit)).await {
             Ok(read) => read,
             Err(_) => Err(ApiError::new(
                 http::StatusCode::REQUEST_TIMEOUT,

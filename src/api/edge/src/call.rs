@@ -53,7 +53,7 @@ where
         charge(&gate, &caller, client, rule.class)?;
         let body = match R::METHOD {
             Method::GET => Bytes::new(),
-            _ => payload.read(rule.body_limit).await?,
+            _ => payload.read(rule.body, &gate.bodies).await?,
         };
         let request = parse(parts, &body, &arguments)?;
         Ok(Self {

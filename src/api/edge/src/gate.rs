@@ -5,7 +5,7 @@ use std::sync::Arc;
 use database::{Clock, Random};
 use users::Users;
 
-use crate::{RateLimits, TrustedProxies, limits::Limiter};
+use crate::{BodyLimits, RateLimits, TrustedProxies, limits::Limiter};
 
 /// Shared by all requests; made once, by the server.
 pub struct Gate {
@@ -14,6 +14,7 @@ pub struct Gate {
     pub(crate) proxies: TrustedProxies,
     /// `None` where rate limits are off, so that they cost nothing.
     pub(crate) limiter: Option<Limiter>,
+    pub(crate) bodies: BodyLimits,
     /// Sets the request ids of this process apart from those of the one before.
     pub(crate) boot: u32,
 }
@@ -34,7 +35,15 @@ impl Gate {
             clock,
             proxies,
             limiter,
+            bodies: BodyLimits::default(),
             boot: u32::from_le_bytes(boot),
         }
+    }
+
+    /// With other limits of bodies than the default ones.
+    #[must_use]
+    pub fn with_bodies(mut self, bodies: BodyLimits) -> Self {
+        self.bodies = bodies;
+        self
     }
 }

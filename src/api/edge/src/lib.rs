@@ -25,7 +25,7 @@ mod stall;
 
 pub use address::{ClientAddress, Network, NetworkError, TrustedProxies};
 pub use answer::{Body, Empty, Json, RawJson, Respond, Response, Whole};
-pub use body::Payload;
+pub use body::{BodyLimits, Payload};
 pub use call::Call;
 pub use caller::{Anonymous, Caller, Scheme, User};
 pub use error::ApiError;

@@ -6,16 +6,15 @@ use std::{collections::BTreeMap, fmt::Write as _, future::Future, pin::Pin, sync
 use http::Method;
 use ruma::api::{Metadata, path_builder::PathBuilder as _};
 
-use crate::{ApiError, Call, Caller as _, Class, Handler, Response, User, call::Exchange};
-
-/// Larger than any event (65,536 bytes) or upload of keys, smaller than what would hurt.
-const BODY_LIMIT: usize = 1024 * 1024;
+use crate::{
+    ApiError, Call, Caller as _, Class, Handler, Response, User, body::BodySize, call::Exchange,
+};
 
 /// What holds for one endpoint besides its request type.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     pub(crate) class: Class,
-    pub(crate) body_limit: usize,
+    pub(crate) body: BodySize,
     may_omit_last: bool,
 }
 
@@ -46,7 +45,7 @@ impl Default for Rule {
     fn default() -> Self {
         Self {
             class: Class::General,
-            body_limit: BODY_LIMIT,
+            body: BodySize::Usual,
             may_omit_last: false,
         }
     }
@@ -64,10 +63,10 @@ impl Rule {
         self
     }
 
-    /// The longest body in bytes, 1 MiB if not told.
+    /// Its body carries keys or messages for many at once.
     #[must_use]
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit = bytes;
+    pub fn large_body(mut self) -> Self {
+        self.body = BodySize::Large;
         self
     }
 

@@ -12,12 +12,12 @@ use std::{
 };
 
 use database::RoomNumber;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
     error::RoomError,
     membership::MembershipRequest,
-    rooms::Rooms,
+    rooms::{MailboxLimits, Rooms},
     send::{Message, Redaction, Sent, State},
 };
 
@@ -57,7 +57,7 @@ impl Command {
     }
 }
 
-/// A writer's mailbox: at most `COMMANDS` commands and `BYTES` bytes of content wait in it.
+/// A writer's mailbox, bounded in commands and in bytes of content.
 #[derive(Clone)]
 struct Mailbox {
     commands: mpsc::Sender<Command>,
@@ -71,15 +71,19 @@ pub(super) struct Inbox {
 }
 
 /// The writers that run now.
-#[derive(Default)]
 pub(crate) struct Registry {
     mailboxes: Mutex<HashMap<RoomNumber, Mailbox>>,
+    limits: MailboxLimits,
 }
 
-const COMMANDS: usize = 512;
-const BYTES: usize = 8 << 20;
-
 impl Registry {
+    pub(crate) fn new(limits: MailboxLimits) -> Self {
+        Self {
+            mailboxes: Mutex::default(),
+            limits,
+        }
+    }
+
     /// Puts a command into the room's mailbox, starting its writer if none runs. `Busy` when the mailbox is full.
     pub(crate) async fn submit(
         &self,
@@ -92,7 +96,7 @@ impl Registry {
                 return Err(RoomError::ShuttingDown);
             }
             let mailbox = self.mailbox(rooms, room);
-            if mailbox.bytes.fetch_add(command.bytes, Ordering::Relaxed) > BYTES {
+            if mailbox.bytes.fetch_add(command.bytes, Ordering::Relaxed) > self.limits.bytes {
                 mailbox.bytes.fetch_sub(command.bytes, Ordering::Relaxed);
                 return Err(RoomError::Busy);
             }
@@ -122,7 +126,8 @@ impl Registry {
         {
             return mailbox.clone();
         }
-        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (commands, receiver) =
+            mpsc::channel(self.limits.intents.clamp(1, Semaphore::MAX_PERMITS));
         let bytes = Arc::new(AtomicUsize::new(0));
         let mailbox = Mailbox {
             commands,

@@ -8,7 +8,7 @@ use rooms::{
     Change, CreateRoom, Event, Membership, MembershipRequest, Message, Preset, RoomError, Rooms,
     RoomsConfig, Sent, State, TransactionId, Visibility, tables::TIMELINE,
 };
-use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, UserId};
 use serde_json::{Map, Value, value::RawValue};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Hashing, Password, Users, UsersConfig};
@@ -47,10 +47,9 @@ impl House {
             .await
             .expect("keys");
         let config = RoomsConfig {
-            server_name,
-            default_version: RoomVersionId::V12,
             event_cache_bytes: 1 << 20,
             node_cache_bytes: 1 << 20,
+            ..RoomsConfig::new(server_name)
         };
         let stop = CancellationToken::new();
         let rooms = Rooms::open(

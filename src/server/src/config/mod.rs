@@ -1,6 +1,7 @@
 //! The configuration: what the operator decides. `conduit.toml` at the root of the repository documents each setting; a test keeps
 //! it equal to what stands here.
 
+mod devices;
 mod load;
 mod names;
 mod secret;
@@ -10,14 +11,16 @@ mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use edge::{Network, Patience, RateLimits};
+use edge::{BodyLimits, Network, Patience, RateLimits};
 use protocol::push::BodyMentions;
+use rooms::MailboxLimits;
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;
 
 pub(crate) use self::load::load;
 use self::{
+    devices::Devices,
     secret::Secret,
     turn::TurnSettings,
     units::{Bytes, Seconds},
@@ -25,6 +28,8 @@ use self::{
 
 /// Less than this is not enough for RocksDB alone.
 const LEAST_BUDGET: u64 = 32 << 20;
+/// An event of 65,536 bytes, and what JSON may make of it on the way.
+const LEAST_BODY: u64 = 128 << 10;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) turn: TurnSettings,
     pub(crate) rate_limits: RateLimits,
     pub(crate) http: Http,
+    pub(crate) rooms: Rooms,
+    pub(crate) devices: Devices,
     pub(crate) sync: Sync,
     pub(crate) push: Push,
     pub(crate) log: Log,
@@ -79,7 +86,17 @@ pub(crate) struct Http {
     pub(crate) max_connections: usize,
     idle_timeout: Seconds,
     stall_timeout: Seconds,
+    body_timeout: Seconds,
+    body_size: Bytes,
+    large_body_size: Bytes,
     pub(crate) shutdown_timeout: Seconds,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rooms {
+    mailbox_events: usize,
+    mailbox_size: Bytes,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -122,6 +139,8 @@ impl Default for Config {
             turn: TurnSettings::default(),
             rate_limits: RateLimits::default(),
             http: Http::default(),
+            rooms: Rooms::default(),
+            devices: Devices::default(),
             sync: Sync::default(),
             push: Push::default(),
             log: Log::default(),
@@ -151,7 +170,19 @@ impl Default for Http {
             max_connections: 200_000,
             idle_timeout: Seconds(60),
             stall_timeout: Seconds(60),
+            body_timeout: Seconds(60),
+            body_size: Bytes(1 << 20),
+            large_body_size: Bytes(16 << 20),
             shutdown_timeout: Seconds(20),
+        }
+    }
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self {
+            mailbox_events: 512,
+            mailbox_size: Bytes(8 << 20),
         }
     }
 }
@@ -262,14 +293,23 @@ impl Config {
             "`http.idle_timeout` must not be 0",
         );
         check(
-            self.http.stall_timeout.0 > 0,
-            "`http.stall_timeout` must not be 0",
+            self.http.stall_timeout.0 > 0 && self.http.body_timeout.0 > 0,
+            "`http.stall_timeout` and `http.body_timeout` must not be 0",
+        );
+        check(
+            self.http.body_size.0 >= LEAST_BODY && self.http.large_body_size.0 >= LEAST_BODY,
+            "`http.body_size` and `http.large_body_size` must be 128 KiB at least: an event must fit",
+        );
+        check(
+            self.rooms.mailbox_events > 0,
+            "`rooms.mailbox_events` must not be 0",
         );
         check(
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
             "`log.level` must be error, warn, info, debug or trace, or such as \"info,requests=warn\"",
         );
         mistakes.extend(self.turn.mistakes());
+        mistakes.extend(self.devices.mistakes());
         mistakes
     }
 }
@@ -282,8 +322,25 @@ impl Http {
         }
     }
 
+    pub(crate) fn bodies(&self) -> BodyLimits {
+        BodyLimits {
+            usual: self.body_size.in_memory(),
+            large: self.large_body_size.in_memory(),
+            timeout: self.body_timeout.into(),
+        }
+    }
+
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.shutdown_timeout.into()
+    }
+}
+
+impl Rooms {
+    pub(crate) fn mailbox(&self) -> MailboxLimits {
+        MailboxLimits {
+            intents: self.mailbox_events,
+            bytes: self.mailbox_size.in_memory(),
+        }
     }
 }
 

@@ -132,10 +132,8 @@ impl World {
             .await
             .expect("keys are made");
         let config = RoomsConfig {
-            server_name,
             default_version: RoomVersionId::V11,
-            event_cache_bytes: 1 << 24,
-            node_cache_bytes: 1 << 24,
+            ..RoomsConfig::new(server_name)
         };
         let rooms = Rooms::open(
             store.clone(),

@@ -16,11 +16,9 @@ use serde_json::value::RawValue;
 
 use crate::ClientApi;
 
-/// Clients send hundreds of sessions at once.
-const LARGEST: usize = 16 * 1024 * 1024;
-
 pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
-    let large = Rule::new().body_limit(LARGEST);
+    // Clients send hundreds of sessions at once.
+    let large = Rule::new().large_body();
     routes
         .add(newest::create)
         .add(newest::get)

@@ -13,15 +13,14 @@ use edge::{Routes, Rule};
 
 use crate::ClientApi;
 
-/// A query or claim names every device of large rooms.
-const LARGEST_LIST: usize = 4 * 1024 * 1024;
-
 pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
+    // A query or claim names every device of large rooms.
+    let large = Rule::new().large_body();
     routes
         .add(upload::upload)
-        .add_with(query::query, Rule::new().body_limit(LARGEST_LIST))
+        .add_with(query::query, large)
         .add(changes::changes)
-        .add_with(claim::claim, Rule::new().body_limit(LARGEST_LIST))
+        .add_with(claim::claim, large)
         .add(device_signing::upload)
-        .add_with(signatures::upload, Rule::new().body_limit(LARGEST_LIST))
+        .add_with(signatures::upload, large)
 }

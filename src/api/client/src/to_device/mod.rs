@@ -6,12 +6,8 @@ use edge::{Class, Routes, Rule};
 
 use crate::ClientApi;
 
-/// One request carries the keys of a room to all devices of many people.
-const LARGEST: usize = 8 * 1024 * 1024;
-
 pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
-    routes.add_with(
-        send::send,
-        Rule::new().class(Class::Message).body_limit(LARGEST),
-    )
+    // One request carries the keys of a room to all devices of many people.
+    let rule = Rule::new().class(Class::Message).large_body();
+    routes.add_with(send::send, rule)
 }

@@ -209,10 +209,8 @@ async fn house(
         users.clone(),
         keys.expect("an empty database takes a key"),
         RoomsConfig {
-            server_name,
             default_version: default_version.clone(),
-            event_cache_bytes: 4 << 20,
-            node_cache_bytes: 4 << 20,
+            ..RoomsConfig::new(server_name)
         },
         tasks.clone(),
         stop.clone(),

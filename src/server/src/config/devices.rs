@@ -1,0 +1,71 @@
+//! `[devices]`: what one device, and one backup of keys, may take up.
+
+use devices::Limits;
+use serde::Deserialize;
+
+use super::units::Bytes;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Devices {
+    one_time_keys: u64,
+    key_size: Bytes,
+    inbox_messages: u64,
+    inbox_size: Bytes,
+    message_size: Bytes,
+    recipients: usize,
+    backups: u64,
+    backup_sessions: u64,
+    session_size: Bytes,
+}
+
+impl Default for Devices {
+    fn default() -> Self {
+        let usual = Limits::default();
+        let bytes = |bytes: usize| Bytes(bytes as u64);
+        Self {
+            one_time_keys: usual.one_time_keys,
+            key_size: bytes(usual.key_bytes),
+            inbox_messages: usual.inbox_messages,
+            inbox_size: Bytes(usual.inbox_bytes),
+            message_size: bytes(usual.message_bytes),
+            recipients: usual.recipients,
+            backups: usual.backups,
+            backup_sessions: usual.backup_sessions,
+            session_size: bytes(usual.session_bytes),
+        }
+    }
+}
+
+impl Devices {
+    /// With a share of the memory, in bytes.
+    pub(crate) fn limits(&self, cache_bytes: u64) -> Limits {
+        Limits {
+            one_time_keys: self.one_time_keys,
+            key_bytes: self.key_size.in_memory(),
+            inbox_messages: self.inbox_messages,
+            inbox_bytes: self.inbox_size.0,
+            message_bytes: self.message_size.in_memory(),
+            recipients: self.recipients,
+            backups: self.backups,
+            backup_sessions: self.backup_sessions,
+            session_bytes: self.session_size.in_memory(),
+            cache_bytes,
+        }
+    }
+
+    /// Limits with which encryption would not work at all.
+    pub(super) fn mistakes(&self) -> Option<String> {
+        let least = [
+            self.one_time_keys,
+            self.key_size.0,
+            self.inbox_messages,
+            self.inbox_size.0,
+            self.message_size.0,
+            self.recipients as u64,
+            self.session_size.0,
+        ];
+        let text = "of `[devices]`, only `backups` and `backup_sessions` may be 0";
+        least.contains(&0).then(|| text.to_owned())
+    }
+}
