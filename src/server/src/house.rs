@@ -80,6 +80,18 @@ impl Foundation {
             random,
         })
     }
+
+    /// Who may come in, how often, and with how much.
+    fn gate(&self, config: &Config) -> Gate {
+        Gate::new(
+            self.users.clone(),
+            &config.rate_limits,
+            TrustedProxies(config.trusted_proxies.clone()),
+            self.clock.clone(),
+            &*self.random,
+        )
+        .with_bodies(config.http.bodies())
+    }
 }
 
 impl House {
@@ -159,16 +171,8 @@ impl House {
         let federation = FederationApi {
             users: users.clone(),
         };
-        let gate = Gate::new(
-            users.clone(),
-            &config.rate_limits,
-            TrustedProxies(config.trusted_proxies.clone()),
-            clock.clone(),
-            &**random,
-        )
-        .with_bodies(config.http.bodies());
         let routes = client_api::routes(api).and(federation_api::routes(federation));
-        let edge = Arc::new(Edge::new(routes, gate));
+        let edge = Arc::new(Edge::new(routes, foundation.gate(config)));
         Ok(Self { edge, sync })
     }
 }
