@@ -59,12 +59,12 @@ async fn a_reader_learns_of_each_change_once() {
     let bob = house.user("bob").await.number;
     let users = &house.users;
     users
-        .set_account_data(alice, None, "a", "{}")
+        .set_account_data(alice, None, "a", "{\"n\":0}")
         .await
         .expect("set");
     let since = house.snapshot().await.stamp();
     users
-        .set_account_data(alice, Some(ROOM), "b", "{}")
+        .set_account_data(alice, Some(ROOM), "b", "{\"n\":0}")
         .await
         .expect("set");
     users
@@ -72,7 +72,7 @@ async fn a_reader_learns_of_each_change_once() {
         .await
         .expect("set");
     users
-        .set_account_data(bob, None, "d", "{}")
+        .set_account_data(bob, None, "d", "{\"n\":0}")
         .await
         .expect("set");
     users
@@ -87,7 +87,10 @@ async fn a_reader_learns_of_each_change_once() {
         .expect("it reads");
     assert_eq!(
         changed,
-        [data(Some(ROOM), "b", "{}"), data(None, "c", "{\"n\":2}")]
+        [
+            data(Some(ROOM), "b", "{\"n\":0}"),
+            data(None, "c", "{\"n\":2}")
+        ]
     );
     let nothing = users
         .account_data_since(&db, alice, user_id!("@alice:example.org"), db.stamp())
@@ -121,9 +124,9 @@ async fn many_rows_are_all_read() {
     let since = house.snapshot().await.stamp();
     commit(&house.store, move |txn| async move {
         for number in 0..700_u64 {
-            account_data::put(&txn, alice, None, &format!("g{number}"), "{}").await?;
+            account_data::put(&txn, alice, None, &format!("g{number}"), "{\"n\":0}").await?;
             let room = Some(RoomNumber(number / 3));
-            account_data::put(&txn, alice, room, &format!("r{number}"), "{}").await?;
+            account_data::put(&txn, alice, room, &format!("r{number}"), "{\"n\":0}").await?;
         }
         Ok(())
     })
