@@ -15,6 +15,14 @@ use crate::{
 /// What changed after the token; all there is, in an initial sync.
 pub(super) struct AccountData(Vec<users::account_data::AccountData>);
 
+/// What is written where there is no account data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfNone {
+    Nothing,
+    /// Who asks for everything learns that there is none.
+    EmptyList,
+}
+
 impl AccountData {
     /// Reads nothing for a user who was told nothing since the token.
     pub(super) async fn read(
@@ -48,20 +56,32 @@ impl AccountData {
     }
 
     pub(super) fn write_global(&self, json: &mut Json, selection: &Selection) {
-        self.write(json, None, selection);
+        self.write(json, None, selection, IfNone::Nothing);
     }
 
-    pub(super) fn write_of_room(&self, json: &mut Json, room: RoomNumber, selection: &Selection) {
-        self.write(json, Some(room), selection);
+    pub(super) fn write_of_room(
+        &self,
+        json: &mut Json,
+        room: RoomNumber,
+        selection: &Selection,
+        if_none: IfNone,
+    ) {
+        self.write(json, Some(room), selection, if_none);
     }
 
-    fn write(&self, json: &mut Json, room: Option<RoomNumber>, selection: &Selection) {
+    fn write(
+        &self,
+        json: &mut Json,
+        room: Option<RoomNumber>,
+        selection: &Selection,
+        if_none: IfNone,
+    ) {
         let wanted = self
             .0
             .iter()
             .filter(|item| item.room == room && selection.allows_type(&item.kind));
         let mut wanted = wanted.take(selection.limit()).peekable();
-        if wanted.peek().is_none() {
+        if wanted.peek().is_none() && if_none == IfNone::Nothing {
             return;
         }
         json.key("account_data");

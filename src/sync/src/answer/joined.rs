@@ -6,6 +6,7 @@ use rooms::{Viewer, tables::Member};
 
 use super::{
     Candidate, Context,
+    account_data::IfNone,
     ephemeral::{self, Receipts},
     state::{End, StateChanges},
     summary,
@@ -70,9 +71,13 @@ pub(super) async fn write(
     ephemeral::write(context, json, candidate, &receipts, is_new).await?;
     let account_data = &context.request.filter.room_account_data;
     if account_data.allows_room(&room.id) {
+        let if_none = match context.since {
+            None => IfNone::EmptyList,
+            Some(_) => IfNone::Nothing,
+        };
         context
             .account_data
-            .write_of_room(json, room.number, account_data);
+            .write_of_room(json, room.number, account_data, if_none);
     }
     has_content |= !json.is_at(before) || receipts.are_of(context.request.user);
     if !has_content {

@@ -10,6 +10,7 @@ use rooms::{
 
 use super::{
     Context,
+    account_data::IfNone,
     state::{End, StateChanges},
     timeline::{Timeline, Window},
 };
@@ -87,7 +88,7 @@ pub(super) async fn write(
     if account_data.allows_room(&room.id) {
         context
             .account_data
-            .write_of_room(json, room.number, account_data);
+            .write_of_room(json, room.number, account_data, IfNone::Nothing);
     }
     json.close_object();
     Ok(())
