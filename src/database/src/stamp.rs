@@ -52,6 +52,17 @@ impl Position {
         Self(stamp, u32::MAX)
     }
 
+    /// The place right before this one; the least has none and stays.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        let Self(Stamp(stamp), slot) = self;
+        match (slot, stamp) {
+            (0, 0) => self,
+            (0, _) => Self(Stamp(stamp - 1), u32::MAX),
+            (_, _) => Self(Stamp(stamp), slot - 1),
+        }
+    }
+
     /// Big-endian, so that bytes sort as positions do.
     pub fn to_bytes(self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];

@@ -163,7 +163,7 @@ impl Walk {
             let page = page.into_iter().map(|((_, at), event)| (at, event));
             self.entries = page.collect();
             if let Some((oldest, _)) = self.entries.back() {
-                self.stay.through = right_before(*oldest);
+                self.stay.through = oldest.previous();
             }
         }
         Ok(self.entries.front().map(|(at, _)| *at))
@@ -290,7 +290,7 @@ async fn stay(
         Membership::Join => Ok(stay(since, Position::MAX)),
         Membership::Invite => {
             let invite = parts.rooms.named_event(db, room, row.event).await?;
-            Ok(stay(right_before(invite.position), invite.position))
+            Ok(stay(invite.position.previous(), invite.position))
         }
         Membership::Leave | Membership::Ban if !row.forgotten => {
             let history = MEMBER_HISTORY
@@ -302,8 +302,4 @@ async fn stay(
         }
         Membership::Leave | Membership::Ban | Membership::Knock => Ok(None),
     }
-}
-
-fn right_before(position: Position) -> Position {
-    PaginationToken::before(position, position.0).position
 }

@@ -44,12 +44,10 @@ pub struct BadToken;
 impl PaginationToken {
     /// The gap right before `position`: going backwards from it starts with what stands before.
     pub fn before(position: Position, stamp: Stamp) -> Self {
-        let Position(Stamp(commit), slot) = position;
-        let position = match slot.checked_sub(1) {
-            Some(slot) => Position(Stamp(commit), slot),
-            None => Position(Stamp(commit.saturating_sub(1)), u32::MAX),
-        };
-        Self { position, stamp }
+        Self {
+            position: position.previous(),
+            stamp,
+        }
     }
 
     /// The gap right behind `position`.

@@ -1,7 +1,7 @@
 //! Structured logs on standard output: `text` for people, `json` for machines.
 //!
 //! A thread of its own writes them, so that whoever reads them slowly holds up no request. What waits is bounded: lines that find it
-//! full are dropped, and counted in the last line.
+//! full are dropped, and their number is told at the end.
 
 use std::io::{self, IsTerminal as _, Write as _};
 

@@ -12,6 +12,7 @@ mod interactive;
 mod key_backup;
 mod keys;
 mod openid;
+mod path;
 mod profile;
 mod push_rules;
 mod rooms;

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use database::{Position, Read, RoomNumber, Rows, Snapshot, Stamp};
+use database::{Position, Read, RoomNumber, Rows, Snapshot};
 
 use crate::{
     error::RoomError, event::Event, filter::EventFilter, rooms::Rooms, state_map::EventNumber,
-    tables::TIMELINE, token::PaginationToken, visibility::Viewer,
+    tables::TIMELINE, visibility::Viewer,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Direction {
     fn behind(self, position: Position) -> Position {
         match self {
             Self::Forward => position,
-            Self::Backward => PaginationToken::before(position, Stamp::default()).position,
+            Self::Backward => position.previous(),
         }
     }
 }

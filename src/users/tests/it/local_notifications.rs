@@ -30,6 +30,15 @@ async fn kinds(house: &House, user: UserNumber) -> Vec<String> {
         .collect()
 }
 
+/// What is left of [`silence`] where one device has kept its settings.
+fn only_of(device: &str) -> [String; 3] {
+    [
+        "m.local_notification_settings".to_owned(),
+        format!("{STABLE}{device}"),
+        format!("{UNSTABLE}{device}"),
+    ]
+}
+
 #[tokio::test]
 async fn settings_end_with_their_device_and_others_are_told() {
     let house = House::new();
@@ -46,12 +55,7 @@ async fn settings_end_with_their_device_and_others_are_told() {
         .expect("deleted");
 
     let left = kinds(&house, alice.number).await;
-    let expected = [
-        "m.local_notification_settings".to_owned(),
-        format!("{STABLE}{first}"),
-        format!("{UNSTABLE}{first}"),
-    ];
-    assert_eq!(left, expected);
+    assert_eq!(left, only_of(first));
     let told = account_data::since(&house.snapshot().await, alice.number, before).await;
     let gone = |prefix| AccountData {
         room: None,
@@ -80,12 +84,7 @@ async fn a_new_password_keeps_the_settings_of_the_device_that_stays() {
         .expect("changed");
 
     let left = kinds(&house, alice.number).await;
-    let expected = [
-        "m.local_notification_settings".to_owned(),
-        format!("{STABLE}{first}"),
-        format!("{UNSTABLE}{first}"),
-    ];
-    assert_eq!(left, expected);
+    assert_eq!(left, only_of(&first));
 }
 
 #[tokio::test]

@@ -9,11 +9,16 @@ use ruma::{
         metadata,
     },
 };
+use serde::Deserialize;
 use users::Users;
 
-use crate::account_data::{check_kind, path, require_own};
+use crate::{
+    account_data::{check_kind, require_own},
+    path::path,
+};
 
 /// Ours, because ruma has none.
+#[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
     kind: String,
@@ -37,8 +42,7 @@ impl IncomingRequest for Request {
         _request: http::Request<&[u8]>,
         arguments: &[&str],
     ) -> Result<Self, DeserializationError> {
-        let (user_id, kind) = path(arguments)?;
-        Ok(Self { user_id, kind })
+        path(arguments)
     }
 }
 

@@ -9,11 +9,16 @@ use ruma::{
         client::config::set_room_account_data::v3::Response, error::DeserializationError, metadata,
     },
 };
+use serde::Deserialize;
 use users::Users;
 
-use crate::account_data::{check_kind, path, require_own, require_room};
+use crate::{
+    account_data::{check_kind, require_own, require_room},
+    path::path,
+};
 
 /// Ours, because ruma has none.
+#[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
     room_id: OwnedRoomId,
@@ -38,12 +43,7 @@ impl IncomingRequest for Request {
         _request: http::Request<&[u8]>,
         arguments: &[&str],
     ) -> Result<Self, DeserializationError> {
-        let (user_id, room_id, kind) = path(arguments)?;
-        Ok(Self {
-            user_id,
-            room_id,
-            kind,
-        })
+        path(arguments)
     }
 }
 

@@ -9,11 +9,16 @@ use ruma::{
         metadata,
     },
 };
+use serde::Deserialize;
 use users::{PUSH_RULES, Users, account_data};
 
-use crate::account_data::{not_set, path, require_own};
+use crate::{
+    account_data::{not_set, require_own},
+    path::path,
+};
 
 /// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
+#[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
     kind: String,
@@ -38,8 +43,7 @@ impl IncomingRequest for Request {
         _request: http::Request<&[u8]>,
         arguments: &[&str],
     ) -> Result<Self, DeserializationError> {
-        let (user_id, kind) = path(arguments)?;
-        Ok(Self { user_id, kind })
+        path(arguments)
     }
 }
 

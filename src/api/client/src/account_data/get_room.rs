@@ -9,11 +9,16 @@ use ruma::{
         client::config::get_room_account_data::v3::Response, error::DeserializationError, metadata,
     },
 };
+use serde::Deserialize;
 use users::{Users, account_data};
 
-use crate::account_data::{not_set, path, require_own, require_room};
+use crate::{
+    account_data::{not_set, require_own, require_room},
+    path::path,
+};
 
 /// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
+#[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
     room_id: OwnedRoomId,
@@ -39,12 +44,7 @@ impl IncomingRequest for Request {
         _request: http::Request<&[u8]>,
         arguments: &[&str],
     ) -> Result<Self, DeserializationError> {
-        let (user_id, room_id, kind) = path(arguments)?;
-        Ok(Self {
-            user_id,
-            room_id,
-            kind,
-        })
+        path(arguments)
     }
 }
 

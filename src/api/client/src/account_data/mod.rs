@@ -13,8 +13,7 @@ use database::{Read, RoomNumber};
 use edge::{ApiError, Routes, User};
 use http::StatusCode;
 use rooms::Rooms;
-use ruma::{RoomId, UserId, api::error::DeserializationError};
-use serde::{Deserialize, de::value::SeqDeserializer};
+use ruma::{RoomId, UserId};
 
 use crate::ClientApi;
 
@@ -33,14 +32,6 @@ pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add(tags::list_tags)
         .add(tags::set_tag)
         .add(tags::delete_tag)
-}
-
-/// The parameters of a path, in their order.
-pub(crate) fn path<'de, T: Deserialize<'de>>(
-    arguments: &[&'de str],
-) -> Result<T, DeserializationError> {
-    let arguments = SeqDeserializer::<_, serde::de::value::Error>::new(arguments.iter().copied());
-    Ok(T::deserialize(arguments)?)
 }
 
 fn require_own(caller: &User, user_id: &UserId) -> Result<(), ApiError> {

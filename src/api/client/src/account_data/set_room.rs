@@ -12,7 +12,10 @@ use ruma::{
 use serde_json::value::RawValue;
 use users::Users;
 
-use crate::account_data::{check, path, require_own, require_room};
+use crate::{
+    account_data::{check, require_own, require_room},
+    path::path,
+};
 
 /// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
 pub(crate) struct Request {

@@ -6,6 +6,7 @@ use ::devices::{
 };
 use database::{Snapshot, UserNumber};
 use edge::{ApiError, PageSource};
+use rooms::client_json::write_text;
 use users::Users;
 
 use super::{refuse, write_session};
@@ -111,6 +112,6 @@ fn open_room(out: &mut Vec<u8>, room: &str) {
 }
 
 fn write_name(out: &mut Vec<u8>, name: &str) {
-    out.extend(serde_json::to_vec(name).expect("strings always serialize"));
+    write_text(out, name);
     out.push(b':');
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use users::{PushRuleChange, Users};
 
 use crate::{
-    account_data::path,
+    path::path,
     push_rules::{apply, known, require},
 };
 

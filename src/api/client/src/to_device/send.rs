@@ -53,7 +53,7 @@ impl IncomingRequest for Request {
         request: http::Request<&[u8]>,
         arguments: &[&str],
     ) -> Result<Self, DeserializationError> {
-        let (kind, transaction) = crate::account_data::path(arguments)?;
+        let (kind, transaction) = crate::path::path(arguments)?;
         let Body { messages } = serde_json::from_slice(request.body())?;
         Ok(Self {
             kind,

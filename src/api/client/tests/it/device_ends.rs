@@ -7,27 +7,19 @@ use database::{
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::{account::by_password, person::User, server::TestServer};
+use crate::{account::by_password, database_page::all_tables, person::User, server::TestServer};
 
 const ALGORITHM: &str = "signed_curve25519";
 
 /// The names of the tables with rows that name a device, in their keys or values.
 fn tables_naming(server: &TestServer, device: &str) -> Vec<&'static str> {
-    let crates = [
-        database::tables(),
-        federation::tables(),
-        devices::tables(),
-        users::tables(),
-        rooms::tables(),
-        push::tables(),
-    ];
     let names_it = |bytes: &[u8]| {
         let mut windows = bytes.windows(device.len());
         windows.any(|window| window == device.as_bytes())
     };
     let view = server.memory.snapshot();
     let mut found = Vec::new();
-    for table in crates.into_iter().flatten() {
+    for table in all_tables() {
         let all = Span {
             table: table.name,
             from: Vec::new(),

@@ -44,6 +44,13 @@ async fn unread(user: &User, room: &str, thread: Option<&str>) -> Value {
     }
 }
 
+/// A room that the first made and the second joined.
+async fn room_of(creator: &User, member: &User) -> String {
+    let room = creator.create_room("public_chat").await;
+    member.join(&room).await.expect_ok();
+    room
+}
+
 async fn with_body_mentions() -> TestServer {
     TestServer::with(TestOptions {
         body_mentions: BodyMentions::Notify,
@@ -68,8 +75,7 @@ fn related(body: &str, kind: &str, to: &str) -> Value {
 async fn threads_are_counted_and_read_apart() {
     let server = with_body_mentions().await;
     let [alice, bob] = server.users(["alice", "bob"]).await;
-    let room = alice.create_room("public_chat").await;
-    bob.join(&room).await.expect_ok();
+    let room = room_of(&alice, &bob).await;
     let a = say(&alice, &room, text("Hello world!")).await;
     let b = say(&alice, &room, related("Start thread!", "m.thread", &a)).await;
     let mention = format!("Thread response {}!", bob.user_id);
@@ -115,8 +121,7 @@ async fn names_in_bodies_are_mentions_only_where_it_is_set_so() {
         bob.put(&name, json!({ "displayname": "Robert B." }))
             .await
             .expect_ok();
-        let room = alice.create_room("public_chat").await;
-        bob.join(&room).await.expect_ok();
+        let room = room_of(&alice, &bob).await;
         say(&alice, &room, text("hi Bob")).await;
         say(&alice, &room, text("hi robert b.")).await;
         say(&alice, &room, text("hi @room")).await;
@@ -134,8 +139,7 @@ async fn names_in_bodies_are_mentions_only_where_it_is_set_so() {
 async fn a_private_receipt_clears_the_counts_and_is_told_to_nobody_else() {
     let server = TestServer::new().await;
     let [alice, bob] = server.users(["alice", "bob"]).await;
-    let room = alice.create_room("public_chat").await;
-    bob.join(&room).await.expect_ok();
+    let room = room_of(&alice, &bob).await;
     let first = alice.send(&room, "first").await;
     let second = alice.send(&room, "second").await;
     read(&bob, &room, "m.read.private", &second, json!({})).await;
@@ -203,8 +207,7 @@ async fn receipts_that_make_no_sense_are_refused() {
 async fn the_fully_read_marker_moves_forward_only_and_may_bring_receipts() {
     let server = TestServer::new().await;
     let [alice, bob] = server.users(["alice", "bob"]).await;
-    let room = alice.create_room("public_chat").await;
-    bob.join(&room).await.expect_ok();
+    let room = room_of(&alice, &bob).await;
     let first = alice.send(&room, "first").await;
     let second = alice.send(&room, "second").await;
     let path = format!("/v3/rooms/{room}/read_markers");
@@ -242,8 +245,7 @@ async fn notifications_are_told_newest_first_by_pages() {
     let [alice, bob] = server.users(["alice", "bob"]).await;
     let mut rooms = Vec::new();
     for _ in 0..2 {
-        let room = alice.create_room("public_chat").await;
-        bob.join(&room).await.expect_ok();
+        let room = room_of(&alice, &bob).await;
         rooms.push(room);
     }
     for at in 0..6 {
@@ -324,8 +326,7 @@ async fn an_invite_is_a_notification() {
 async fn a_rule_counts_from_when_it_is_made() {
     let server = TestServer::new().await;
     let [alice, bob] = server.users(["alice", "bob"]).await;
-    let room = alice.create_room("public_chat").await;
-    bob.join(&room).await.expect_ok();
+    let room = room_of(&alice, &bob).await;
     let first = alice.send(&room, "first").await;
     let mute = format!("/v3/pushrules/global/room/{room}");
     bob.put(&mute, json!({ "actions": [] })).await.expect_ok();

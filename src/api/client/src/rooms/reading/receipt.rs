@@ -15,7 +15,7 @@ use ruma::{
 };
 use serde_json::{Map, Value};
 
-use crate::{account_data::path, rooms::refusal::refuse};
+use crate::{path::path, rooms::refusal::refuse};
 
 /// Ours, because a `thread_id` that makes no sense has an errcode of its own.
 pub(in crate::rooms) struct Request {

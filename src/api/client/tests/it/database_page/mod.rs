@@ -72,7 +72,7 @@ fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../docs/database.md")
 }
 
-fn all_tables() -> Vec<TableInfo> {
+pub(crate) fn all_tables() -> Vec<TableInfo> {
     let crates = [
         database::tables(),
         federation::tables(),
