@@ -26,8 +26,13 @@ impl Base {
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
         let rocksdb = options.rocksdb();
         let db = open_db(&rocksdb, &options.path)?;
-        // Many range deletions in one memtable slow its reads down: flush it before that.
-        db.set_options(&[("memtable_max_range_deletions", "256")])?;
+        db.set_options(&[
+            // Many range deletions in one memtable slow its reads down: flush it before that.
+            ("memtable_max_range_deletions", "256"),
+            // Seconds before a file is written again only because it kept what a snapshot could see. A view is open at
+            // nearly every flush: without the delay, each new file would be written twice at once.
+            ("bottommost_file_compaction_delay", "3600"),
+        ])?;
         let cold = Arc::new(Semaphore::new(options.cold_reads));
         Ok(Self {
             db,
