@@ -244,7 +244,8 @@ impl Rooms {
     }
 
     /// What a user who is invited, or knocks, is shown of the room: a JSON list. The state is that before their own member
-    /// event, so that nothing is told that happened later; the event itself is the last.
+    /// event, so that nothing is told that happened later; the event itself is the last. Who invites is shown too: a room
+    /// without a name is called after them.
     pub async fn stripped_state(
         &self,
         db: &Snapshot,
@@ -254,9 +255,11 @@ impl Rooms {
         let mut out = vec![b'['];
         if let Some(own) = self.user_room(db, user, room).await? {
             let own = self.named_event(db, room, own.event).await?;
-            for kind in STRIPPED {
+            let inviter =
+                (own.sender_number != user).then_some(("m.room.member", own.sender.as_str()));
+            for (kind, state_key) in STRIPPED.map(|kind| (kind, "")).into_iter().chain(inviter) {
                 if let Some(event) = self
-                    .state_event(db, room, own.state_before, kind, "")
+                    .state_event(db, room, own.state_before, kind, state_key)
                     .await?
                 {
                     separate(&mut out, 1);

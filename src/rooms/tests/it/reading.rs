@@ -331,17 +331,18 @@ async fn who_is_invited_is_shown_what_the_room_is_and_nothing_later() {
         .expect("a state");
 
     let state: Vec<Value> = serde_json::from_slice(&state).expect("a JSON list");
-    let kinds: Vec<_> = state
+    let shown: Vec<_> = state
         .iter()
-        .map(|event| event["type"].as_str().expect("a type"))
+        .map(|event| ["type", "state_key"].map(|name| event[name].as_str().expect("a string")))
         .collect();
     assert_eq!(
-        kinds,
+        shown,
         [
-            "m.room.create",
-            "m.room.name",
-            "m.room.join_rules",
-            "m.room.member"
+            ["m.room.create", ""],
+            ["m.room.name", ""],
+            ["m.room.join_rules", ""],
+            ["m.room.member", "@alice:example.org"],
+            ["m.room.member", "@bob:example.org"],
         ]
     );
     assert!(state.iter().all(|event| event.get("event_id").is_none()));
