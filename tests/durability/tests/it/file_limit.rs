@@ -39,7 +39,9 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
         !status.status.success() && said.contains("read-only"),
         "{said}"
     );
-    assert!(server.has_logged("READ-ONLY until the server is restarted"));
+    server
+        .wait_until_logged("READ-ONLY until the server is restarted")
+        .await;
     let mut server = server;
     server.kill().await;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hyper::Method;
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -34,8 +35,9 @@ pub(crate) struct Server {
     readers: JoinSet<()>,
 }
 
+/// The last lines, and who waits for more.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
+struct Log(Arc<(Mutex<VecDeque<String>>, Notify)>);
 
 impl Home {
     pub(crate) fn new() -> Self {
@@ -123,9 +125,18 @@ impl Server {
         Http::new(self.address)
     }
 
-    /// Whether one of the last lines of the log says this.
-    pub(crate) fn has_logged(&self, words: &str) -> bool {
-        self.log.text().contains(words)
+    /// Ends when one of the last lines of the log says this.
+    pub(crate) async fn wait_until_logged(&self, words: &str) {
+        let said = timeout(START_LIMIT, async {
+            loop {
+                let more = self.log.0.1.notified();
+                if self.log.text().contains(words) {
+                    return;
+                }
+                more.await;
+            }
+        });
+        said.await.expect(words);
     }
 
     pub(crate) fn process_id(&self) -> u32 {
@@ -147,13 +158,7 @@ impl Server {
         let status = self.end().await;
         assert!(status.success(), "{status}\n{}", self.log.text());
         while self.readers.join_next().await.is_some() {}
-        self.log
-            .0
-            .lock()
-            .expect("readers do not panic")
-            .iter()
-            .cloned()
-            .collect()
+        self.log.kept().iter().cloned().collect()
     }
 
     async fn end(&mut self) -> ExitStatus {
@@ -225,16 +230,23 @@ impl Log {
     async fn read(self, from: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(from).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let mut kept = self.0.lock().expect("readers do not panic");
-            if kept.len() == LOG_LINES {
-                kept.pop_front();
+            {
+                let mut kept = self.kept();
+                if kept.len() == LOG_LINES {
+                    kept.pop_front();
+                }
+                kept.push_back(line);
             }
-            kept.push_back(line);
+            self.0.1.notify_waiters();
         }
     }
 
+    fn kept(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.0.lock().expect("readers do not panic")
+    }
+
     fn text(&self) -> String {
-        let kept = self.0.lock().expect("readers do not panic");
+        let kept = self.kept();
         kept.iter().cloned().collect::<Vec<_>>().join("\n")
     }
 }
