@@ -11,19 +11,23 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use database::{Millis, MockClock, Position, Read, SeededRandom, Stamp, Store, UserNumber};
-use federation::Keys;
 use protocol::push::{Kind, NewRule};
 use push::{Place, Push, PushConfig, Recent};
-use rooms::{
-    Change, CreateRoom, MembershipRequest, Message, Preset, Rooms, RoomsConfig, Visibility,
+use rooms_history::History;
+use rooms_store::{
+    RoomStore,
     state_map::EventNumber,
     tables::{ROOM_LOG, USER_ROOMS},
 };
-use ruma::{OwnedRoomId, OwnedUserId, owned_server_name};
+use rooms_testing::{Handles, Settings};
+use rooms_writer::{
+    Change, CreateRoom, MembershipRequest, Message, Preset, RoomWriter, Visibility,
+};
+use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::{Map, json, value::to_raw_value};
 use tokio::runtime::Runtime;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use users::{Hashing, NewAccount, PushRuleChange, Users, UsersConfig};
+use tokio_util::task::TaskTracker;
+use users::{NewAccount, PushRuleChange, Users};
 
 const MEMBERS: usize = 10_000;
 /// Entries of a room's log that are held for all readers, as `sync` does.
@@ -35,9 +39,11 @@ struct Member {
     joined_at: Position,
 }
 
-struct House {
+struct Fixture {
     users: Users,
-    rooms: Rooms,
+    rooms: RoomStore,
+    history: History,
+    writer: RoomWriter,
     push: Push,
     room: OwnedRoomId,
     members: Vec<Member>,
@@ -50,45 +56,30 @@ enum Rules {
     Changed,
 }
 
-impl House {
+impl Fixture {
     /// A room with so many members, each of whom has read their counts.
     async fn new(members: usize) -> Self {
         let store = Store::memory();
         let clock = Arc::new(MockClock::new(Millis(1_700_000_000_000)));
         let random = Arc::new(SeededRandom::new(1));
-        let tasks = TaskTracker::new();
-        let server_name = owned_server_name!("localhost");
-        let users = Users::new(
-            store.clone(),
-            clock.clone(),
-            random.clone(),
-            UsersConfig {
-                hashing: Hashing::weak_for_tests(),
-                ..UsersConfig::new(server_name.clone())
-            },
-            tasks.clone(),
-        );
-        let keys = Keys::open(&store, &*random, &*clock, server_name.clone()).await;
-        let rooms = Rooms::open(
-            store,
-            clock,
-            random,
-            users.clone(),
-            keys.expect("keys are made"),
-            RoomsConfig {
-                event_cache_bytes: 20 << 20,
-                node_cache_bytes: 15 << 20,
-                ..RoomsConfig::new(server_name)
-            },
-            tasks.clone(),
-            CancellationToken::new(),
-        );
-        let push = open(&rooms, tasks);
+        let mut settings = Settings::named("localhost");
+        settings.cache_bytes = 20 << 20;
+        let Handles {
+            users,
+            rooms,
+            history,
+            writer,
+            tasks,
+            ..
+        } = Handles::open(store, &settings, clock, random).await;
+        let push = open(&history, tasks);
         let creator = register(&users, "creator").await;
-        let room = create_room(&rooms, creator.0).await;
+        let room = create_room(&writer, creator.0).await;
         let mut house = Self {
             users,
             rooms,
+            history,
+            writer,
             push,
             room,
             members: Vec::new(),
@@ -105,7 +96,7 @@ impl House {
     async fn join(&mut self, name: &str) {
         let (id, number) = register(&self.users, name).await;
         let request = MembershipRequest::own(id.clone(), Change::Join);
-        self.rooms
+        self.writer
             .change_membership(&self.room, request)
             .await
             .expect("may join");
@@ -148,7 +139,7 @@ impl House {
             transaction: None,
             timestamp: None,
         };
-        let sent = self.rooms.send(&self.room, message).await;
+        let sent = self.writer.send(&self.room, message).await;
         sent.expect("may send");
     }
 
@@ -197,11 +188,11 @@ impl House {
 }
 
 /// With its share of the default memory budget.
-fn open(rooms: &Rooms, tasks: TaskTracker) -> Push {
+fn open(history: &History, tasks: TaskTracker) -> Push {
     let config = PushConfig {
         cache_bytes: 10 << 20,
     };
-    Push::open(rooms.clone(), &config, tasks)
+    Push::open(history.clone(), &config, tasks)
 }
 
 async fn register(users: &Users, name: &str) -> (OwnedUserId, UserNumber) {
@@ -215,7 +206,7 @@ async fn register(users: &Users, name: &str) -> (OwnedUserId, UserNumber) {
     (account.user_id, account.number)
 }
 
-async fn create_room(rooms: &Rooms, creator: OwnedUserId) -> OwnedRoomId {
+async fn create_room(writer: &RoomWriter, creator: OwnedUserId) -> OwnedRoomId {
     let request = CreateRoom {
         creator,
         version: None,
@@ -230,7 +221,7 @@ async fn create_room(rooms: &Rooms, creator: OwnedUserId) -> OwnedRoomId {
         initial_state: Vec::new(),
         power_levels: Map::new(),
     };
-    rooms.create_room(request).await.expect("the room is made")
+    writer.create_room(request).await.expect("the room is made")
 }
 
 fn runtime() -> Runtime {
@@ -244,7 +235,7 @@ fn runtime() -> Runtime {
 fn sending(criterion: &mut Criterion) {
     for members in [10, MEMBERS] {
         let runtime = runtime();
-        let house = runtime.block_on(House::new(members));
+        let house = runtime.block_on(Fixture::new(members));
         criterion.bench_function(&format!("send to {members}"), |bench| {
             bench.iter(|| runtime.block_on(house.send("a message of usual length, more or less")));
         });
@@ -258,7 +249,7 @@ fn sending(criterion: &mut Criterion) {
 )]
 fn reading(criterion: &mut Criterion) {
     let runtime = runtime();
-    let mut house = runtime.block_on(House::new(MEMBERS));
+    let mut house = runtime.block_on(Fixture::new(MEMBERS));
     let mut group = criterion.benchmark_group("counts of 10000");
     group.sample_size(10);
     for name in ["predefined rules", "a keyword each"] {
@@ -294,7 +285,7 @@ fn reading(criterion: &mut Criterion) {
             bench.iter_custom(|turns| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..turns {
-                    let push = open(&house.rooms, TaskTracker::new());
+                    let push = open(&house.history, TaskTracker::new());
                     for member in 0..=reader {
                         let begin = Instant::now();
                         let member = &house.members[member..=member];

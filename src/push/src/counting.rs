@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use database::{Position, Read, Snapshot, Stamp};
-use rooms::{Event, RoomError, state_map::EventNumber, tables::ROOM_LOG};
+use rooms_store::{Event, RoomError, state_map::EventNumber, tables::ROOM_LOG};
 use ruma::OwnedEventId;
 
 use crate::{

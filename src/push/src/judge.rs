@@ -10,7 +10,7 @@ use protocol::{
     push::{self, Outcome, PushEvent, RoomContext},
     scan,
 };
-use rooms::{Event, RoomError};
+use rooms_store::{Event, RoomError};
 use ruma::RoomId;
 
 use crate::{meaning::Meaning, push::Parts, reader::Reader};

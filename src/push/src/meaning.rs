@@ -5,7 +5,7 @@ use protocol::{
     power_levels::PowerLevels,
     push::{Marks, PushEvent, RoomContext},
 };
-use rooms::{Event, RoomError, Rooms};
+use rooms_store::{Event, RoomError, RoomStore};
 use tokio::sync::OnceCell;
 
 use crate::counts::MAIN;
@@ -21,7 +21,7 @@ pub(crate) struct Meaning {
 
 impl Meaning {
     pub(crate) async fn of(
-        rooms: &Rooms,
+        rooms: &RoomStore,
         db: &Snapshot,
         event: &Event,
         parsed: &PushEvent,
@@ -48,7 +48,7 @@ impl Meaning {
     /// Who may do what at the event.
     pub(crate) async fn power_levels(
         &self,
-        rooms: &Rooms,
+        rooms: &RoomStore,
         db: &Snapshot,
         event: &Event,
     ) -> Result<Option<&PowerLevels>, RoomError> {
@@ -63,7 +63,7 @@ impl Meaning {
 
 async fn asked<'a>(
     cell: &'a OnceCell<Option<PowerLevels>>,
-    rooms: &Rooms,
+    rooms: &RoomStore,
     db: &Snapshot,
     event: &Event,
 ) -> Result<Option<&'a PowerLevels>, RoomError> {

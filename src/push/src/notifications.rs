@@ -10,9 +10,9 @@ use std::{
 
 use database::{Position, Read, RoomNumber, Snapshot, StoreError, UserNumber};
 use protocol::push::Outcome;
-use rooms::{
-    Event, PaginationToken, RoomError, Viewer,
-    client_json::write_text,
+use rooms_history::{PaginationToken, Viewer, client_json::write_text};
+use rooms_store::{
+    Event, RoomError,
     state_map::EventNumber,
     tables::{MEMBER_HISTORY, Membership, ROOM_LOG, USER_ROOMS, UserRoom},
 };
@@ -202,7 +202,7 @@ impl Listing<'_> {
         for (thread, position) in self.parts.receipts_on_disk(self.db, room, user).await? {
             read.read_to(&thread, position);
         }
-        let viewer = self.parts.rooms.viewer(self.db, room, user).await?;
+        let viewer = self.parts.history.viewer(self.db, room, user).await?;
         Ok(Room { id, read, viewer })
     }
 
@@ -234,7 +234,7 @@ impl Listing<'_> {
         let device = Some(&*self.request.device);
         let events = std::slice::from_ref(event);
         self.parts
-            .rooms
+            .history
             .write_events(out, self.db, &mut room.viewer, device, events, None)
             .await?;
         out.push(b'}');

@@ -5,8 +5,9 @@ use std::{collections::HashSet, hash::Hash, sync::Arc};
 use database::{Position, Read, RoomNumber, Snapshot, Stamp, UserNumber};
 use protocol::push::PushEvent;
 use quick_cache::{Weighter, sync::Cache};
-use rooms::{
-    RoomError, Rooms,
+use rooms_history::History;
+use rooms_store::{
+    RoomError, RoomStore,
     state_map::EventNumber,
     tables::{Receipt, ReceiptKey},
 };
@@ -34,7 +35,8 @@ pub struct PushConfig {
 pub struct Push(pub(crate) Arc<Parts>);
 
 pub(crate) struct Parts {
-    pub(crate) rooms: Rooms,
+    pub(crate) rooms: RoomStore,
+    pub(crate) history: History,
     pub(crate) tasks: TaskTracker,
     /// Owner: this crate, as of the caches below. Bound: three eighths of the bytes given at start. The newest counts of each
     /// reader; they carry the stamp up to which they are right.
@@ -125,11 +127,13 @@ impl Default for PushConfig {
 }
 
 impl Push {
-    pub fn open(rooms: Rooms, config: &PushConfig, tasks: TaskTracker) -> Self {
+    pub fn open(history: History, config: &PushConfig, tasks: TaskTracker) -> Self {
+        let rooms = history.rooms().clone();
         let sixteenth = config.cache_bytes / 16;
         Self(Arc::new(Parts {
             usual_rules: Rules::usual(rooms.users()),
             rooms,
+            history,
             tasks,
             states: cache(sixteenth * 6, 256),
             rules: cache(sixteenth * 6, 128),

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use database::{Position, Read, Snapshot, Stamp, StoreError, UserNumber};
 use protocol::push::{OwnRules, Ruleset};
-use rooms::Event;
+use rooms_store::Event;
 use ruma::OwnedUserId;
 use users::Users;
 

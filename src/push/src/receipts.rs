@@ -2,7 +2,7 @@
 
 use database::Position;
 use database::{Read, RoomNumber, Snapshot, UserNumber};
-use rooms::{
+use rooms_store::{
     RoomError,
     tables::{RECEIPTS, Receipt, ReceiptKey},
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use database::{Position, RoomNumber};
 use protocol::push::Stir;
-use rooms::{Event, state_map::EventNumber};
+use rooms_store::{Event, state_map::EventNumber};
 
 use crate::{meaning::Meaning, push::Parts};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use database::{Position, Read, RoomNumber, Snapshot, UserNumber};
-use rooms::{
+use rooms_store::{
     RoomError,
     tables::{Membership, USER_ROOMS},
 };

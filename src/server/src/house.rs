@@ -10,7 +10,10 @@ use edge::{Edge, Gate, TrustedProxies};
 use federation::Keys;
 use federation_api::FederationApi;
 use push::{Push, PushConfig};
-use rooms::{Rooms, RoomsConfig};
+use rooms_directory::RoomDirectory;
+use rooms_history::History;
+use rooms_store::{RoomStore, RoomStoreConfig};
+use rooms_writer::{RoomWriter, WriterConfig};
 use sync::{Sync, SyncConfig};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Users, UsersConfig};
@@ -18,8 +21,7 @@ use users::{Users, UsersConfig};
 use crate::{config::Config, memory::Shares};
 
 /// The changes of stored data since the first release, oldest first.
-const MIGRATIONS: &[migrate::Migration] =
-    &[users::user_directory::REBUILD, rooms::REBUILD_OPEN_ROOMS];
+const MIGRATIONS: &[migrate::Migration] = &[users::user_directory::REBUILD];
 
 /// The ground floor: all that the operator's commands need.
 #[derive(Clone)]
@@ -92,6 +94,48 @@ impl Foundation {
         )
         .with_bodies(config.http.bodies())
     }
+
+    /// The rooms: what users may read, and what writes to them. `stop` ends the rooms' writers.
+    fn rooms(
+        &self,
+        config: &Config,
+        keys: Keys,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> (History, RoomWriter) {
+        let Self {
+            store,
+            users,
+            clock,
+            random,
+            ..
+        } = self;
+        let shares = Shares::of(config);
+        let server_name = config.server_name.clone();
+        let rooms = RoomStore::open(
+            store.clone(),
+            users.clone(),
+            RoomStoreConfig {
+                server_name,
+                event_cache_bytes: shares.events,
+                node_cache_bytes: shares.state_nodes,
+            },
+        );
+        let history = History::new(rooms.clone(), clock.clone());
+        let writer = RoomWriter::open(
+            rooms.clone(),
+            clock.clone(),
+            random.clone(),
+            keys,
+            WriterConfig {
+                default_version: config.default_room_version.clone(),
+                mailbox: config.rooms.mailbox(),
+            },
+            tasks.clone(),
+            stop,
+        );
+        (history, writer)
+    }
 }
 
 impl House {
@@ -115,24 +159,11 @@ impl House {
         let keys = Keys::open(store, &**random, &**clock, server_name.clone()).await?;
         let limits = config.devices.limits(shares.devices);
         let devices = Devices::new(store.clone(), clock.clone(), limits);
-        let rooms = Rooms::open(
-            store.clone(),
-            clock.clone(),
-            random.clone(),
-            users.clone(),
-            keys,
-            RoomsConfig {
-                server_name,
-                default_version: config.default_room_version.clone(),
-                event_cache_bytes: shares.events,
-                node_cache_bytes: shares.state_nodes,
-                mailbox: config.rooms.mailbox(),
-            },
-            tasks.clone(),
-            stop,
-        );
+        let (history, writer) = foundation.rooms(config, keys, tasks, stop);
+        let rooms = history.rooms().clone();
+        let directory = RoomDirectory::new(history.clone(), writer.clone());
         let push = Push::open(
-            rooms.clone(),
+            history.clone(),
             &PushConfig {
                 cache_bytes: shares.push,
             },
@@ -143,7 +174,8 @@ impl House {
             max_wait: config.sync.longest_wait.into(),
         };
         let sync = Sync::open(
-            rooms.clone(),
+            history.clone(),
+            writer.typing().clone(),
             devices.clone(),
             push.clone(),
             settings,
@@ -155,6 +187,9 @@ impl House {
             users: users.clone(),
             devices,
             rooms,
+            history,
+            writer,
+            directory,
             push,
             sync: sync.clone(),
             server: ServerInfo::new(

@@ -8,7 +8,7 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use rooms::Preset;
+use rooms_writer::Preset;
 use tokio::runtime::Runtime;
 
 use crate::world::{Ask, World};

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use database::{Placed, Position, Read, RoomNumber, Snapshot, Stamp, StoreError, UserNumber};
 use devices::device_lists::{log_since, signed_since};
-use rooms::{
+use rooms_store::{
     Membership, member_of,
     state_map::Change,
     tables::{MEMBER_HISTORY, MEMBERS, USER_ROOMS},
@@ -158,6 +158,7 @@ impl Search<'_> {
     ) -> Result<Vec<(UserNumber, bool, bool)>, SyncError> {
         let Parts {
             rooms,
+            history,
             notifier,
             recent,
             ..
@@ -165,8 +166,8 @@ impl Search<'_> {
         if notifier.room_changed(room, self.since) == Changed::No {
             return Ok(Vec::new());
         }
-        let recent = recent.get(rooms, notifier, self.db, room).await?;
-        let before = recent.state_at(rooms, self.db, room, self.since).await?;
+        let recent = recent.get(history, notifier, self.db, room).await?;
+        let before = recent.state_at(history, self.db, room, self.since).await?;
         let mut changed = Vec::new();
         for change in rooms
             .states()

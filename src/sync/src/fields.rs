@@ -37,7 +37,7 @@ impl Fields {
         };
         out.truncate(start);
         for event in events {
-            rooms::client_json::separate(out, start);
+            rooms_history::client_json::separate(out, start);
             let reduced = self.of(event).unwrap_or_else(|| Value::Object(Map::new()));
             out.extend_from_slice(reduced.to_string().as_bytes());
         }

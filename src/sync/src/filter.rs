@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use rooms::EventFilter;
+use rooms_history::EventFilter;
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UInt, UserId,
     api::client::filter::{EventFormat, FilterDefinition, LazyLoadOptions, RoomEventFilter},

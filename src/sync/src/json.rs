@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use rooms::client_json::write_text;
+use rooms_history::client_json::write_text;
 
 /// Keys and values in the order of the calls; opening and closing is up to the caller.
 #[derive(Debug, Default)]

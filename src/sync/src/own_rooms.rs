@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use database::{Placed, Read, RoomNumber, Snapshot, Stamp, UserNumber};
 use quick_cache::{Weighter, sync::Cache};
-use rooms::{
-    RoomError, Rooms,
+use rooms_store::{
+    RoomError, RoomStore,
     tables::{USER_ROOMS, UserRoom},
 };
 use ruma::OwnedRoomId;
@@ -53,7 +53,7 @@ impl OwnRoomsCache {
     /// The rooms of a user in this snapshot.
     pub(crate) async fn get(
         &self,
-        rooms: &Rooms,
+        rooms: &RoomStore,
         notifier: &Notifier,
         db: &Snapshot,
         user: UserNumber,
@@ -76,7 +76,7 @@ impl OwnRoomsCache {
     }
 }
 
-async fn read(rooms: &Rooms, db: &Snapshot, user: UserNumber) -> Result<OwnRooms, RoomError> {
+async fn read(rooms: &RoomStore, db: &Snapshot, user: UserNumber) -> Result<OwnRooms, RoomError> {
     let rows = db.page(USER_ROOMS.under(user), usize::MAX).await?;
     let mut own = Vec::with_capacity(rows.len());
     for (

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use database::{Position, Read, RoomNumber, Snapshot, Stamp};
 use quick_cache::{Weighter, sync::Cache};
-use rooms::{
-    RoomError, Rooms,
+use rooms_history::History;
+use rooms_store::{
+    RoomError,
     state_map::{EventNumber, StateRoot},
     tables::{ROOM_LOG, Receipt, ReceiptKey},
 };
@@ -62,7 +63,7 @@ impl RecentCache {
     /// The room in this snapshot.
     pub(crate) async fn get(
         &self,
-        rooms: &Rooms,
+        history: &History,
         notifier: &Notifier,
         db: &Snapshot,
         room: RoomNumber,
@@ -78,8 +79,8 @@ impl RecentCache {
         }
         let older = kept.filter(|kept| kept.read_at <= db.stamp());
         let recent = Arc::new(match older {
-            Some(older) => older.read_on(rooms, db, room).await?,
-            None => Recent::read(rooms, db, room).await?,
+            Some(older) => older.read_on(history, db, room).await?,
+            None => Recent::read(history, db, room).await?,
         });
         if self
             .0
@@ -93,8 +94,8 @@ impl RecentCache {
 }
 
 impl Recent {
-    async fn read(rooms: &Rooms, db: &Snapshot, room: RoomNumber) -> Result<Self, RoomError> {
-        let head = rooms.head(db, room).await?;
+    async fn read(history: &History, db: &Snapshot, room: RoomNumber) -> Result<Self, RoomError> {
+        let head = history.rooms().head(db, room).await?;
         let mut entries = Vec::new();
         let rows = db.page(ROOM_LOG.under(room).reversed(), ENTRIES).await?;
         // The oldest commit may not be whole.
@@ -123,22 +124,22 @@ impl Recent {
     /// The same, as of a later snapshot.
     async fn read_on(
         &self,
-        rooms: &Rooms,
+        history: &History,
         db: &Snapshot,
         room: RoomNumber,
     ) -> Result<Self, RoomError> {
-        let head = rooms.head(db, room).await?;
+        let head = history.rooms().head(db, room).await?;
         let behind = Position::last_of(self.read_at);
         let rows = db
             .page(ROOM_LOG.under(room).after((room, behind)), MOST)
             .await?;
         if rows.len() == MOST {
-            return Self::read(rooms, db, room).await;
+            return Self::read(history, db, room).await;
         }
         let mut entries = self.entries.clone();
         entries.extend(rows.into_iter().map(|((_, at), event)| (at, event)));
         let after = keep_newer(&mut entries, self.after, |(at, _)| *at);
-        let new = rooms.receipts_since(db, room, self.read_at).await?;
+        let new = history.receipts_since(db, room, self.read_at).await?;
         let is_superseded = |old: &ReceiptEntry| new.iter().any(|new| new.1 == old.1);
         let mut receipts: Vec<_> = self
             .receipts
@@ -180,15 +181,19 @@ impl Recent {
     /// The state of the room at a token of this stamp: what the next event found.
     pub(crate) async fn state_at(
         &self,
-        rooms: &Rooms,
+        history: &History,
         db: &Snapshot,
         room: RoomNumber,
         stamp: Stamp,
     ) -> Result<StateRoot, RoomError> {
         match self.entries_after(stamp) {
             Some([]) => Ok(self.state),
-            Some([(_, next), ..]) => Ok(rooms.named_event(db, room, *next).await?.state_before),
-            None => rooms.state_at(db, room, stamp).await,
+            Some([(_, next), ..]) => Ok(history
+                .rooms()
+                .named_event(db, room, *next)
+                .await?
+                .state_before),
+            None => history.state_at(db, room, stamp).await,
         }
     }
 }

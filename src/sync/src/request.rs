@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use database::{StoreError, UserNumber};
-use rooms::{RoomError, SyncToken};
+use rooms_history::SyncToken;
+use rooms_store::RoomError;
 use ruma::{OwnedDeviceId, OwnedUserId};
 
 use crate::filter::Filter;

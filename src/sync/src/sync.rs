@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use database::{Read, StoreError};
 use devices::{DeviceState, Devices};
 use push::Push;
-use rooms::{Rooms, SyncToken};
+use rooms_history::{History, SyncToken};
+use rooms_store::RoomStore;
+use rooms_writer::Typing;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::Users;
 
@@ -30,7 +32,9 @@ pub struct SyncConfig {
 pub struct Sync(Arc<Parts>);
 
 pub(crate) struct Parts {
-    pub(crate) rooms: Rooms,
+    pub(crate) rooms: RoomStore,
+    pub(crate) history: History,
+    pub(crate) typing: Typing,
     pub(crate) users: Users,
     pub(crate) push: Push,
     pub(crate) devices: Devices,
@@ -52,17 +56,21 @@ impl Default for SyncConfig {
 impl Sync {
     /// Starts following the server's log.
     pub async fn open(
-        rooms: Rooms,
+        history: History,
+        typing: Typing,
         devices: Devices,
         push: Push,
         config: SyncConfig,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let notifier = Notifier::open(rooms.clone(), tasks, stop).await?;
+        let rooms = history.rooms().clone();
+        let notifier = Notifier::open(rooms.store().clone(), typing.clone(), tasks, stop).await?;
         Ok(Self(Arc::new(Parts {
             users: rooms.users().clone(),
             rooms,
+            history,
+            typing,
             push,
             devices,
             notifier,

@@ -37,7 +37,10 @@ pub use crate::{
 pub struct ClientApi {
     pub users: ::users::Users,
     pub devices: ::devices::Devices,
-    pub rooms: ::rooms::Rooms,
+    pub rooms: rooms_store::RoomStore,
+    pub history: rooms_history::History,
+    pub writer: rooms_writer::RoomWriter,
+    pub directory: rooms_directory::RoomDirectory,
     pub push: ::push::Push,
     pub sync: ::sync::Sync,
     pub server: ServerInfo,
@@ -70,7 +73,7 @@ pub fn routes(api: ClientApi) -> Routes<ClientApi> {
     admin_register::list(routes)
 }
 
-/// Says where each part is: `State(rooms): State<Rooms>`.
+/// Says where each part is: `State(rooms): State<RoomStore>`.
 macro_rules! part {
     ($field:ident: $part:ty) => {
         impl FromRef<ClientApi> for $part {
@@ -83,7 +86,10 @@ macro_rules! part {
 
 part!(users: ::users::Users);
 part!(devices: ::devices::Devices);
-part!(rooms: ::rooms::Rooms);
+part!(rooms: rooms_store::RoomStore);
+part!(history: rooms_history::History);
+part!(writer: rooms_writer::RoomWriter);
+part!(directory: rooms_directory::RoomDirectory);
 part!(push: ::push::Push);
 part!(sync: ::sync::Sync);
 part!(server: ServerInfo);

@@ -13,7 +13,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use edge::{BodyLimits, Network, Patience, RateLimits};
 use protocol::push::BodyMentions;
-use rooms::MailboxLimits;
+use rooms_writer::MailboxLimits;
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;

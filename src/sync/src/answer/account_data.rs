@@ -2,7 +2,7 @@
 //! it.
 
 use database::{RoomNumber, Snapshot};
-use rooms::SyncToken;
+use rooms_history::SyncToken;
 
 use crate::{
     filter::Selection,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use database::{Position, Snapshot};
 use devices::{DeviceState, to_device};
-use rooms::SyncToken;
+use rooms_history::SyncToken;
 
 use crate::{
     device_lists::{self, DeviceLists},

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use database::UserNumber;
-use rooms::receipts::READ_PRIVATE;
+use rooms_history::receipts::READ_PRIVATE;
 
 use super::{Candidate, Context};
 use crate::{
@@ -36,8 +36,8 @@ impl Receipts {
         if let Some(receipts) = recent.receipts_after(since) {
             return Ok(Self(receipts.iter().filter(may_know).cloned().collect()));
         }
-        let rooms = &context.parts.rooms;
-        let mut read = rooms
+        let history = &context.parts.history;
+        let mut read = history
             .receipts_since(context.db, candidate.room.number, since)
             .await?;
         read.retain(|entry| may_know(&entry));
@@ -61,7 +61,7 @@ pub(super) async fn write(
     let selection = &context.request.filter.ephemeral;
     let room = candidate.room;
     let has_receipts = !receipts.0.is_empty() && selection.allows_type("m.receipt");
-    let typing = context.parts.rooms.typing();
+    let typing = &context.parts.typing;
     let has_typing = (is_whole || context.is_typing_new(typing.changed_at(room.number)))
         && selection.allows_type("m.typing");
     let whole = json.mark();
@@ -89,7 +89,7 @@ pub(super) async fn write(
 
 /// Nobody typing is told only to those who may think that somebody is.
 fn write_typing(context: &Context<'_>, json: &mut Json, room: database::RoomNumber) {
-    let typing = context.parts.rooms.typing();
+    let typing = &context.parts.typing;
     let users = typing.users(room);
     let may_think = context
         .since

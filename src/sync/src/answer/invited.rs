@@ -16,7 +16,7 @@ pub(super) async fn write(
     }
     let parts = context.parts;
     let state = parts
-        .rooms
+        .history
         .stripped_state(context.db, room.number, context.request.user)
         .await?;
     json.key(room.id.as_str());

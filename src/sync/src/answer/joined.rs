@@ -2,7 +2,8 @@
 
 use database::{Position, Read, Stamp};
 use push::{Counts, Place};
-use rooms::{Viewer, tables::Member};
+use rooms_history::Viewer;
+use rooms_store::tables::Member;
 
 use super::{
     Candidate, Context,
@@ -26,7 +27,7 @@ pub(super) async fn write(
     let is_whole = is_new || context.request.full_state;
     let recent = parts
         .recent
-        .get(&parts.rooms, &parts.notifier, context.db, room.number)
+        .get(&parts.history, &parts.notifier, context.db, room.number)
         .await?;
     let member = Member {
         membership: room.row.membership,
@@ -41,7 +42,7 @@ pub(super) async fn write(
     let since = match context.since_stamp() {
         Some(since) if !is_whole && candidate.has_news => Some(
             recent
-                .state_at(&parts.rooms, context.db, room.number, since)
+                .state_at(&parts.history, context.db, room.number, since)
                 .await?,
         ),
         Some(_) if !is_whole => Some(end.root),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use database::{Read, Stamp};
-use rooms::{
-    Event, Membership, Viewer,
+use rooms_history::Viewer;
+use rooms_store::{
+    Event, Membership,
     tables::{MEMBER_HISTORY, Member},
 };
 
@@ -56,11 +57,11 @@ pub(super) async fn write(
         stay => {
             let recent = parts
                 .recent
-                .get(&parts.rooms, &parts.notifier, context.db, room.number)
+                .get(&parts.history, &parts.notifier, context.db, room.number)
                 .await?;
             let (after, since) = match stay {
                 Stay::Known(since) => {
-                    let state_at = recent.state_at(&parts.rooms, context.db, room.number, since);
+                    let state_at = recent.state_at(&parts.history, context.db, room.number, since);
                     (since, Some(state_at.await?))
                 }
                 Stay::New | Stay::None => (Stamp::default(), None),

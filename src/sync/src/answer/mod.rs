@@ -13,8 +13,9 @@ mod timeline;
 use std::{collections::HashSet, sync::Arc};
 
 use database::{Position, Read, Snapshot, Stamp};
-use rooms::{
-    Membership, SyncToken,
+use rooms_history::SyncToken;
+use rooms_store::{
+    Membership,
     tables::{RECEIPT_LOG, ROOM_LOG},
 };
 use ruma::OwnedUserId;
@@ -95,9 +96,7 @@ impl Context<'_> {
     /// Whether who types changed after the token, in a room in which that happened at `changed_at`.
     fn is_typing_new(&self, changed_at: u64) -> bool {
         match self.since {
-            Some(token) if token.boot == self.parts.rooms.typing().boot_id() => {
-                changed_at > token.counter
-            }
+            Some(token) if token.boot == self.parts.typing.boot_id() => changed_at > token.counter,
             Some(_) | None => changed_at > 0,
         }
     }
@@ -111,7 +110,7 @@ pub(crate) async fn build(
     since: Option<SyncToken>,
     told: Option<&DeviceState>,
 ) -> Result<Answer, SyncError> {
-    let typing = parts.rooms.typing();
+    let typing = &parts.typing;
     let (boot, counter) = (typing.boot_id(), typing.counter());
     let db = parts.notifier.snapshot().await?;
     let own = parts
@@ -179,7 +178,7 @@ async fn candidates<'a>(
     };
     let notifier = &context.parts.notifier;
     let changed = notifier.rooms_changed(since.stamp, rooms.iter().map(|room| room.number));
-    let typing = context.parts.rooms.typing();
+    let typing = &context.parts.typing;
     let may_type = context.is_typing_new(context.typing);
     let mut candidates = Vec::new();
     for (room, changed) in rooms.iter().zip(changed) {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use database::UserNumber;
-use rooms::{
+use rooms_store::{
     Event, member_key, member_of,
     state_map::{EventNumber, StateKeyNumber, StateRoot},
 };
@@ -228,7 +228,7 @@ impl StateChanges {
                 Format::Client => {
                     context
                         .parts
-                        .rooms
+                        .history
                         .write_state(out, context.db, &events, None)
                         .await?;
                 }

@@ -2,7 +2,7 @@
 
 use database::UserNumber;
 use protocol::scan;
-use rooms::state_map::StateRoot;
+use rooms_store::state_map::StateRoot;
 
 use super::Context;
 use crate::{json::Json, own_rooms::OwnRoom, recent::Recent, request::SyncError};
@@ -25,7 +25,9 @@ pub(super) async fn heroes(
             return Ok(Vec::new());
         }
     }
-    Ok(rooms
+    Ok(context
+        .parts
+        .history
         .heroes(context.db, room.number, context.request.user)
         .await?)
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use database::{Position, Read, RoomNumber, Stamp};
-use rooms::{Event, PaginationToken, Viewer, state_map::EventNumber, tables::ROOM_LOG};
+use rooms_history::{PaginationToken, Viewer};
+use rooms_store::{Event, state_map::EventNumber, tables::ROOM_LOG};
 
 use super::Context;
 use crate::{filter::Format, json::Json, own_rooms::OwnRoom, recent::Recent, request::SyncError};
@@ -204,9 +205,9 @@ impl Timeline {
         let start = out.len();
         match context.request.filter.format {
             Format::Client => {
-                let rooms = &context.parts.rooms;
+                let history = &context.parts.history;
                 let device = Some(&*context.request.device);
-                rooms
+                history
                     .write_events(out, context.db, viewer, device, &self.events, None)
                     .await?;
             }
@@ -262,7 +263,7 @@ impl Withheld {
 pub(super) fn write_as_sent(out: &mut Vec<u8>, events: &[Arc<Event>]) {
     let start = out.len();
     for event in events {
-        rooms::client_json::separate(out, start);
+        rooms_history::client_json::separate(out, start);
         out.extend_from_slice(event.json().as_bytes());
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use database::{Read, RoomNumber, Snapshot, Store, StoreError, UserNumber};
-use rooms::{Membership, tables::MEMBERS};
+use rooms_store::{Membership, tables::MEMBERS};
 
 /// Owner: the notifier. Bound: a count of memberships; the rooms that were used longest ago go first.
 pub(crate) struct Members {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use database::{RoomNumber, Snapshot, Stamp, Store, StoreError, UserNumber};
-use rooms::Rooms;
+use rooms_writer::Typing;
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -37,7 +37,7 @@ pub(crate) struct Notifier(Arc<Parts>);
 
 struct Parts {
     store: Store,
-    rooms: Rooms,
+    typing: Typing,
     room_changes: Changes<RoomNumber>,
     user_changes: Changes<UserNumber>,
     /// When the devices or keys of users last changed, for those who share rooms with them.
@@ -56,15 +56,15 @@ struct Parts {
 impl Notifier {
     /// Starts the tasks. The index begins with what is on disk now.
     pub(crate) async fn open(
-        rooms: Rooms,
+        store: Store,
+        typing: Typing,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let store = rooms.store().clone();
         let start = database::Read::stamp(&store.snapshot().await?);
         let notifier = Self(Arc::new(Parts {
             store,
-            rooms,
+            typing,
             room_changes: Changes::new(start, CHANGES),
             user_changes: Changes::new(start, CHANGES),
             device_lists: Changes::new(start, CHANGES),

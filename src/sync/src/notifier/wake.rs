@@ -1,7 +1,7 @@
 //! Wakes the members of rooms that told something: only those who wait, and large rooms in chunks.
 
 use database::{Read, RoomNumber, Snapshot, StoreError, UserNumber};
-use rooms::{Membership, tables::USER_ROOMS};
+use rooms_store::{Membership, tables::USER_ROOMS};
 use tokio_util::sync::CancellationToken;
 
 use super::{Notifier, Wake};
@@ -59,7 +59,7 @@ impl Notifier {
 }
 
 pub(super) async fn run(notifier: Notifier, stop: CancellationToken) {
-    let typing = notifier.0.rooms.typing();
+    let typing = &notifier.0.typing;
     let mut typed = typing.changed();
     let mut seen = typing.counter();
     loop {

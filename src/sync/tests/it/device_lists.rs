@@ -7,7 +7,8 @@ use std::{
 };
 
 use database::{Random, SeededRandom};
-use rooms::{Change, Preset, SyncToken};
+use rooms_history::SyncToken;
+use rooms_writer::{Change, Preset};
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::{Value, json};
 use users::{ProfileChange, Propagation};
@@ -133,7 +134,7 @@ impl History {
             9 => self.change(&actor, &target, &room, Change::Ban).await,
             10 => self.change(&actor, &target, &room, Change::Unban).await,
             11 => self.change(&actor, &target, &room, Change::Invite).await,
-            12 => drop(self.world.rooms.forget(&room, actor.number).await),
+            12 => drop(self.world.writer.forget(&room, actor.number).await),
             13 => drop(actor.try_send(&room, json!({ "body": "a message" })).await),
             14 => self.rename(&actor).await,
             15..=16 => self.publish_keys(&actor).await,

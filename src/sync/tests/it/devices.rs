@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rooms::Preset;
+use rooms_writer::Preset;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 

@@ -7,10 +7,9 @@ use std::{
 };
 
 use database::{Random, Read, SeededRandom};
-use rooms::{
-    Change, Markers, Preset,
-    tables::{MEMBER_HISTORY, Membership, ROOM_LOG},
-};
+use rooms_history::Markers;
+use rooms_store::tables::{MEMBER_HISTORY, Membership, ROOM_LOG};
+use rooms_writer::{Change, Preset};
 use ruma::{OwnedEventId, OwnedRoomId};
 use serde_json::{Value, json};
 use sync::StateAfter;
@@ -186,7 +185,7 @@ impl History {
         &mut self,
         actor: &Person,
         room: &OwnedRoomId,
-    ) -> Result<(), rooms::RoomError> {
+    ) -> Result<(), rooms_store::RoomError> {
         let content = json!({ "msgtype": "m.text", "body": self.random.u64().to_string() });
         let sent = actor.try_send(room, content).await?;
         self.sent.entry(room.clone()).or_default().push(sent);
@@ -198,14 +197,18 @@ impl History {
         sent.get(self.pick(sent.len())).cloned()
     }
 
-    async fn redact(&self, actor: &Person, room: &OwnedRoomId) -> Result<(), rooms::RoomError> {
+    async fn redact(
+        &self,
+        actor: &Person,
+        room: &OwnedRoomId,
+    ) -> Result<(), rooms_store::RoomError> {
         let Some(event) = self.some_event(room) else {
             return Ok(());
         };
         actor.redact(room, event).await.map(drop)
     }
 
-    async fn read(&self, actor: &Person, room: &OwnedRoomId) -> Result<(), rooms::RoomError> {
+    async fn read(&self, actor: &Person, room: &OwnedRoomId) -> Result<(), rooms_store::RoomError> {
         let Some(event) = self.some_event(room) else {
             return Ok(());
         };
@@ -247,7 +250,12 @@ impl History {
         {
             events.push(rooms.named_event(&db, room, event).await.expect("reads"));
         }
-        let mut viewer = rooms.viewer(&db, room, user).await.expect("reads");
+        let mut viewer = self
+            .world
+            .history
+            .viewer(&db, room, user)
+            .await
+            .expect("reads");
         let visible = viewer.visible(rooms, &db, &events).await.expect("reads");
         let visible: Vec<_> = events
             .iter()
@@ -299,7 +307,7 @@ impl History {
     async fn state(&self, room: &OwnedRoomId, person: &Person) -> BTreeMap<StateKey, String> {
         let state = self
             .world
-            .rooms
+            .history
             .state_for(room, person.number)
             .await
             .expect("is inside");
@@ -322,7 +330,9 @@ impl History {
         let history = MEMBER_HISTORY.under((room, person.number)).reversed();
         let last = db.first(history).await.expect("reads").expect("has joined");
         let mut read = last.0.2;
-        for (_, key, receipt) in rooms
+        for (_, key, receipt) in self
+            .world
+            .history
             .receipts_since(&db, room, database::Stamp(0))
             .await
             .expect("reads")

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use rooms::Preset;
+use rooms_writer::Preset;
 
 use crate::world::{Ask, World, ids, next_batch};
 

@@ -1,6 +1,7 @@
 //! Which rooms are told where, and what is told of them.
 
-use rooms::{Change, Markers, Preset};
+use rooms_history::Markers;
+use rooms_writer::{Change, Preset};
 use serde_json::{Value, json};
 use sync::StateAfter;
 
@@ -167,7 +168,7 @@ async fn a_forgotten_room_is_told_to_tokens_from_before_the_leave_only() {
     let token = bob.token().await;
     bob.leave(&room).await;
     world
-        .rooms
+        .writer
         .forget(&room, bob.number)
         .await
         .expect("has left");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rooms::Preset;
+use rooms_writer::Preset;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
@@ -88,7 +88,7 @@ async fn typing_wakes_and_stops() {
     settle().await;
     let typing = Some(Duration::from_secs(10));
     world
-        .rooms
+        .writer
         .set_typing(&room, alice.number, &alice.user_id, typing)
         .await
         .expect("is inside");
@@ -102,7 +102,7 @@ async fn typing_wakes_and_stops() {
     let waits = waiting(&bob, &next_batch(&answer));
     settle().await;
     world
-        .rooms
+        .writer
         .set_typing(&room, alice.number, &alice.user_id, None)
         .await
         .expect("is inside");

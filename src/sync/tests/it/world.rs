@@ -8,26 +8,30 @@ use devices::{
     keys::{DeviceKeys, KeyUpload},
     to_device::{self, Recipient, Target},
 };
-use federation::Keys;
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
-use rooms::{
-    Change, CreateRoom, InitialState, Markers, MembershipRequest, Message, Preset, Redaction,
-    RoomError, Rooms, RoomsConfig, State, TransactionId, Visibility,
+use rooms_history::{History, Markers};
+use rooms_store::{RoomError, RoomStore};
+use rooms_testing::Handles;
+use rooms_writer::{
+    Change, CreateRoom, InitialState, MembershipRequest, Message, Preset, Redaction, RoomWriter,
+    State, TransactionId, Visibility,
 };
 use ruma::{
     OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId,
-    api::client::filter::FilterDefinition, owned_server_name,
+    api::client::filter::FilterDefinition,
 };
 use serde_json::{Map, Value, json, value::RawValue};
 use sync::{Filter, StateAfter, Sync, SyncConfig, SyncError, SyncRequest};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use users::{Hashing, NewAccount, NewDevice, Users, UsersConfig};
+use tokio_util::sync::CancellationToken;
+use users::{NewAccount, NewDevice, Users};
 
 pub(crate) struct World {
     store: Store,
     pub(crate) users: Users,
-    pub(crate) rooms: Rooms,
+    pub(crate) rooms: RoomStore,
+    pub(crate) history: History,
+    pub(crate) writer: RoomWriter,
     pub(crate) devices: Devices,
     pub(crate) sync: Sync,
     pub(crate) stop: CancellationToken,
@@ -114,42 +118,26 @@ impl World {
         let clock = Arc::new(MockClock::new(Millis(1_700_000_000_000)));
         let device_clock = clock.clone();
         let random = Arc::new(SeededRandom::new(settings.seed));
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let server_name = owned_server_name!("localhost");
-        let config = UsersConfig {
-            hashing: Hashing::weak_for_tests(),
-            body_mentions: settings.body_mentions,
-            ..UsersConfig::new(server_name.clone())
-        };
-        let users = Users::new(
-            store.clone(),
-            clock.clone(),
-            random.clone(),
-            config,
-            tasks.clone(),
-        );
-        let keys = Keys::open(&store, &*random, &*clock, server_name.clone())
-            .await
-            .expect("keys are made");
-        let config = RoomsConfig {
-            default_version: RoomVersionId::V11,
-            ..RoomsConfig::new(server_name)
-        };
-        let rooms = Rooms::open(
-            store.clone(),
-            clock,
-            random,
-            users.clone(),
-            keys,
-            config,
-            tasks.clone(),
-            stop.clone(),
-        );
-        let push = Push::open(rooms.clone(), &settings.push, tasks.clone());
+        let mut config = rooms_testing::Settings::named("localhost");
+        config.seed = settings.seed;
+        config.default_version = RoomVersionId::V11;
+        config.users.body_mentions = settings.body_mentions;
+        let handles = Handles::open(store.clone(), &config, clock, random).await;
+        let Handles {
+            users,
+            rooms,
+            history,
+            writer,
+            tasks,
+            stop,
+            ..
+        } = handles;
+        let push = Push::open(history.clone(), &settings.push, tasks.clone());
         let devices = Devices::new(store.clone(), device_clock, Limits::default());
         let config = SyncConfig::default();
         let sync = Sync::open(
-            rooms.clone(),
+            history.clone(),
+            writer.typing().clone(),
             devices.clone(),
             push,
             config,
@@ -162,6 +150,8 @@ impl World {
             store,
             users,
             rooms,
+            history,
+            writer,
             devices,
             sync,
             stop,
@@ -273,7 +263,7 @@ impl Person {
             power_levels: Map::new(),
         };
         self.world
-            .rooms
+            .writer
             .create_room(request)
             .await
             .expect("the room is made")
@@ -286,7 +276,7 @@ impl Person {
         change: Change,
     ) -> Result<(), RoomError> {
         let request = MembershipRequest::of(self.user_id.clone(), target.user_id.clone(), change);
-        self.world.rooms.change_membership(room, request).await
+        self.world.writer.change_membership(room, request).await
     }
 
     pub(crate) async fn join(&self, room: &RoomId) {
@@ -334,7 +324,7 @@ impl Person {
             transaction: None::<TransactionId>,
             timestamp: None,
         };
-        Ok(self.world.rooms.send(room, message).await?.event_id)
+        Ok(self.world.writer.send(room, message).await?.event_id)
     }
 
     pub(crate) async fn set_state(
@@ -350,7 +340,7 @@ impl Person {
             content: raw(&content),
             timestamp: None,
         };
-        Ok(self.world.rooms.set_state(room, state).await?.event_id)
+        Ok(self.world.writer.set_state(room, state).await?.event_id)
     }
 
     pub(crate) async fn redact(
@@ -364,7 +354,7 @@ impl Person {
             content: Map::new(),
             transaction: None,
         };
-        Ok(self.world.rooms.redact(room, redaction).await?.event_id)
+        Ok(self.world.writer.redact(room, redaction).await?.event_id)
     }
 
     /// Sends a message to all devices of somebody.
@@ -386,7 +376,10 @@ impl Person {
     }
 
     pub(crate) async fn read(&self, room: &RoomId, markers: Markers) -> Result<(), RoomError> {
-        self.world.rooms.mark_read(room, self.number, markers).await
+        self.world
+            .history
+            .mark_read(room, self.number, markers)
+            .await
     }
 
     pub(crate) fn request(&self, ask: &Ask) -> SyncRequest {

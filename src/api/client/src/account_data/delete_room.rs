@@ -1,7 +1,7 @@
 //! `DELETE /user/{userId}/rooms/{roomId}/account_data/{type}`: MSC3391.
 
 use edge::{ApiError, Call, Empty, State};
-use rooms::Rooms;
+use rooms_store::RoomStore;
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::{
@@ -50,7 +50,7 @@ impl IncomingRequest for Request {
 /// Says nothing of whether there was any.
 pub(crate) async fn delete_room(
     State(users): State<Users>,
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomStore>,
     call: Call<Request>,
 ) -> Result<Empty, ApiError> {
     let Request {

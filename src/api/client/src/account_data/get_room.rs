@@ -1,7 +1,7 @@
 //! `GET /user/{userId}/rooms/{roomId}/account_data/{type}`: client-server API, "Client Config".
 
 use edge::{ApiError, Call, RawJson, State};
-use rooms::Rooms;
+use rooms_store::RoomStore;
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::{
@@ -50,7 +50,7 @@ impl IncomingRequest for Request {
 
 pub(crate) async fn get_room(
     State(users): State<Users>,
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomStore>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
     let Request {

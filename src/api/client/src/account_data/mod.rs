@@ -12,7 +12,7 @@ mod tags;
 use database::{Read, RoomNumber};
 use edge::{ApiError, Routes, User};
 use http::StatusCode;
-use rooms::Rooms;
+use rooms_store::RoomStore;
 use ruma::{RoomId, UserId};
 
 use crate::ClientApi;
@@ -44,7 +44,7 @@ fn require_own(caller: &User, user_id: &UserId) -> Result<(), ApiError> {
 }
 
 async fn require_room(
-    rooms: &Rooms,
+    rooms: &RoomStore,
     db: &impl Read,
     room_id: &RoomId,
 ) -> Result<RoomNumber, ApiError> {

@@ -1,7 +1,7 @@
 //! `PUT /user/{userId}/rooms/{roomId}/account_data/{type}`: client-server API, "Client Config".
 
 use edge::{ApiError, Call, Empty, State};
-use rooms::Rooms;
+use rooms_store::RoomStore;
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::{
@@ -56,7 +56,7 @@ impl IncomingRequest for Request {
 
 pub(crate) async fn set_room(
     State(users): State<Users>,
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomStore>,
     call: Call<Request>,
 ) -> Result<Empty, ApiError> {
     let Request {

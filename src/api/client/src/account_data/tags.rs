@@ -1,7 +1,7 @@
 //! `GET /user/{userId}/rooms/{roomId}/tags`, `PUT` and `DELETE ../tags/{tag}`: client-server API, "Room Tagging".
 
 use edge::{ApiError, Call, Json, State};
-use rooms::Rooms;
+use rooms_store::RoomStore;
 use ruma::api::client::tag::{create_tag, delete_tag, get_tags};
 use serde_json::{Value, json};
 use users::Users;
@@ -12,7 +12,7 @@ const TAG_BYTES: usize = 255;
 
 pub(crate) async fn list_tags(
     State(users): State<Users>,
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomStore>,
     call: Call<get_tags::v3::Request>,
 ) -> Result<Json<Value>, ApiError> {
     require_own(&call.caller, &call.request.user_id)?;
@@ -24,7 +24,7 @@ pub(crate) async fn list_tags(
 
 pub(crate) async fn set_tag(
     State(users): State<Users>,
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomStore>,
     call: Call<create_tag::v3::Request>,
 ) -> Result<create_tag::v3::Response, ApiError> {
     let request = call.request;
@@ -42,7 +42,7 @@ pub(crate) async fn set_tag(
 
 pub(crate) async fn delete_tag(
     State(users): State<Users>,
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomStore>,
     call: Call<delete_tag::v3::Request>,
 ) -> Result<delete_tag::v3::Response, ApiError> {
     let request = call.request;

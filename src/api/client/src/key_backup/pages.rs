@@ -6,7 +6,7 @@ use ::devices::{
 };
 use database::{Snapshot, UserNumber};
 use edge::{ApiError, PageSource};
-use rooms::client_json::write_text;
+use rooms_history::client_json::write_text;
 use users::Users;
 
 use super::{refuse, write_session};

@@ -1,7 +1,7 @@
 //! `GET /keys/changes`: client-server API, "Key management". `to` is only a hint: what has changed until now is told.
 
 use edge::{ApiError, Call, State};
-use rooms::SyncToken;
+use rooms_history::SyncToken;
 use ruma::api::client::keys::get_key_changes::v3::{Request, Response};
 use sync::Sync;
 

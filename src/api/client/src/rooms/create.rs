@@ -2,7 +2,8 @@
 
 use edge::{ApiError, Call, State};
 use http::StatusCode;
-use rooms::{CreateRoom, InitialState, Preset, RoomError, Rooms, Visibility};
+use rooms_store::RoomError;
+use rooms_writer::{CreateRoom, InitialState, Preset, RoomWriter, Visibility};
 use ruma::{
     api::client::room::{
         self,
@@ -17,7 +18,7 @@ use serde_json::{Map, Value, value::RawValue};
 use super::refusal::refuse;
 
 pub(super) async fn create(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let request = call.request;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use edge::ApiError;
 use http::StatusCode;
-use rooms::RoomError;
+use rooms_store::RoomError;
 
 /// How long who finds a room busy waits before trying again.
 const BUSY: Duration = Duration::from_secs(1);

@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use edge::{ApiError, Call, RawJson, State, User};
 use http::Request as HttpRequest;
-use rooms::{RoomError, SyncToken};
+use rooms_history::SyncToken;
+use rooms_store::RoomError;
 use ruma::{
     api::{
         IncomingRequest,

@@ -1,11 +1,11 @@
 //! `POST /user_directory/search`: client-server API, "User Directory".
 
 use edge::{ApiError, Call, State};
-use rooms::Rooms;
+use rooms_directory::RoomDirectory;
 use ruma::api::client::user_directory::search_users::v3::{Request, Response, User};
 
 pub(super) async fn search(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let limit = usize::try_from(u64::from(call.request.limit)).unwrap_or(usize::MAX);

@@ -10,17 +10,15 @@ use client_api::{AdminRegister, ClientApi, ServerInfo, Turn, TurnKey};
 use database::{Clock, Memory, MockClock, Random, SeededRandom, Store};
 use devices::{Devices, Limits};
 use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
-use federation::Keys;
 use http::Request;
 use http_body_util::BodyExt as _;
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
-use rooms::{Rooms, RoomsConfig};
-use ruma::{RoomVersionId, server_name};
+use rooms_testing::Handles;
+use ruma::RoomVersionId;
 use serde_json::{Value, json};
 use sync::{Sync, SyncConfig};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use users::{Hashing, Registration, Users, UsersConfig};
+use users::Registration;
 
 use crate::person::{Answer, User};
 
@@ -185,39 +183,26 @@ async fn house(
     random: Arc<dyn Random>,
 ) -> ClientApi {
     let store = Store::new(Arc::new(memory.clone()));
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let server_name = server_name!("example.org").to_owned();
     let default_version = options.default_room_version.clone();
-    let users = Users::new(
-        store.clone(),
-        clock.clone(),
-        random.clone(),
-        UsersConfig {
-            registration: options.registration.clone(),
-            hashing: Hashing::weak_for_tests(),
-            body_mentions: options.body_mentions,
-            ..UsersConfig::new(server_name.clone())
-        },
-        tasks.clone(),
-    );
+    let mut settings = rooms_testing::Settings::named("example.org");
+    settings.default_version = default_version.clone();
+    settings.users.registration = options.registration.clone();
+    settings.users.body_mentions = options.body_mentions;
     let devices = Devices::new(store.clone(), clock.clone(), options.device_limits.clone());
-    let keys = Keys::open(&store, &*random, &*clock, server_name.clone()).await;
-    let rooms = Rooms::open(
-        store,
-        clock.clone(),
-        random.clone(),
-        users.clone(),
-        keys.expect("an empty database takes a key"),
-        RoomsConfig {
-            default_version: default_version.clone(),
-            ..RoomsConfig::new(server_name)
-        },
-        tasks.clone(),
-        stop.clone(),
-    );
-    let push = Push::open(rooms.clone(), &PushConfig::default(), tasks.clone());
+    let handles = Handles::open(store, &settings, clock.clone(), random.clone()).await;
+    let Handles {
+        users,
+        rooms,
+        history,
+        writer,
+        directory,
+        tasks,
+        stop,
+    } = handles;
+    let push = Push::open(history.clone(), &PushConfig::default(), tasks.clone());
     let sync = Sync::open(
-        rooms.clone(),
+        history.clone(),
+        writer.typing().clone(),
         devices.clone(),
         push.clone(),
         SyncConfig::default(),
@@ -229,6 +214,9 @@ async fn house(
         users,
         devices,
         rooms,
+        history,
+        writer,
+        directory,
         push,
         sync: sync.expect("an empty database can be followed"),
         server: ServerInfo::new("https://example.org".to_owned(), default_version),

@@ -1,13 +1,14 @@
 //! `GET`, `PUT` and `DELETE /directory/room/{roomAlias}`: client-server API, "Room aliases".
 
 use edge::{ApiError, Call, State};
-use rooms::{RoomError, Rooms};
+use rooms_directory::RoomDirectory;
+use rooms_store::RoomError;
 use ruma::api::client::alias::{create_alias, delete_alias, get_alias};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn get(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<get_alias::v3::Request>,
 ) -> Result<get_alias::v3::Response, ApiError> {
     let room_id = rooms
@@ -19,12 +20,12 @@ pub(super) async fn get(
         })?;
     Ok(get_alias::v3::Response::new(
         room_id,
-        vec![rooms.server_name().to_owned()],
+        vec![rooms.rooms().server_name().to_owned()],
     ))
 }
 
 pub(super) async fn put(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<create_alias::v3::Request>,
 ) -> Result<create_alias::v3::Response, ApiError> {
     let create_alias::v3::Request {
@@ -40,7 +41,7 @@ pub(super) async fn put(
 }
 
 pub(super) async fn delete(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<delete_alias::v3::Request>,
 ) -> Result<delete_alias::v3::Response, ApiError> {
     let alias = &call.request.room_alias;

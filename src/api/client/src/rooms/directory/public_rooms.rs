@@ -1,7 +1,7 @@
 //! `GET` and `POST /publicRooms`: client-server API, "Published room directory".
 
 use edge::{ApiError, Call, Json, State};
-use rooms::{DirectoryPage, DirectoryRequest, DirectoryToken, PublicRoom, Rooms};
+use rooms_directory::{DirectoryPage, DirectoryRequest, DirectoryToken, PublicRoom, RoomDirectory};
 use ruma::{
     OwnedServerName, ServerName, UInt,
     api::client::directory::{get_public_rooms, get_public_rooms_filtered},
@@ -43,7 +43,7 @@ struct Room {
 }
 
 pub(super) async fn get(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<get_public_rooms::v3::Request>,
 ) -> Result<Json<Page>, ApiError> {
     let get_public_rooms::v3::Request {
@@ -52,7 +52,7 @@ pub(super) async fn get(
         server,
         ..
     } = call.request;
-    check_server(rooms.server_name(), server)?;
+    check_server(rooms.rooms().server_name(), server)?;
     let request = DirectoryRequest {
         since: token(since)?,
         limit: limit.map(count),
@@ -62,7 +62,7 @@ pub(super) async fn get(
 }
 
 pub(super) async fn post(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<get_public_rooms_filtered::v3::Request>,
 ) -> Result<Json<Page>, ApiError> {
     let get_public_rooms_filtered::v3::Request {
@@ -72,7 +72,7 @@ pub(super) async fn post(
         filter,
         ..
     } = call.request;
-    check_server(rooms.server_name(), server)?;
+    check_server(rooms.rooms().server_name(), server)?;
     let types = filter
         .room_types
         .into_iter()

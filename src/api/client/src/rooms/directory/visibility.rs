@@ -4,7 +4,8 @@
 
 use edge::{ApiError, Call, State};
 use http::Request as HttpRequest;
-use rooms::{Rooms, Visibility};
+use rooms_directory::RoomDirectory;
+use rooms_writer::Visibility;
 use ruma::{
     OwnedRoomId,
     api::{
@@ -39,7 +40,7 @@ metadata! {
 }
 
 pub(super) async fn get(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<get_room_visibility::v3::Request>,
 ) -> Result<get_room_visibility::v3::Response, ApiError> {
     let is_published = rooms
@@ -55,7 +56,7 @@ pub(super) async fn get(
 }
 
 pub(super) async fn put(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomDirectory>,
     call: Call<SetVisibility>,
 ) -> Result<Response, ApiError> {
     let SetVisibility {

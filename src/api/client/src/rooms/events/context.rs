@@ -1,14 +1,14 @@
 //! `GET /rooms/{roomId}/context/{eventId}`: client-server API, "Event Context".
 
 use edge::{ApiError, Call, RawJson, State};
-use rooms::{ContextRequest, EventFilter, Rooms};
+use rooms_history::{ContextRequest, EventFilter, History};
 use ruma::api::client::context::get_context::v3::Request;
 
 use super::reader;
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn context(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
     let request = &call.request;

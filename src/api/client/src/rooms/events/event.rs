@@ -1,14 +1,14 @@
 //! `GET /rooms/{roomId}/event/{eventId}`: client-server API, "Getting events for a room".
 
 use edge::{ApiError, Call, RawJson, State};
-use rooms::Rooms;
+use rooms_history::History;
 use ruma::api::client::room::get_room_event::v3::Request;
 
 use super::reader;
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn event(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
     let Request {

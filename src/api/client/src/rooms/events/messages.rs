@@ -4,7 +4,7 @@
 
 use edge::{ApiError, Call, RawJson, State};
 use http::Request as HttpRequest;
-use rooms::{Direction, MessagesRequest, Rooms};
+use rooms_history::{Direction, History, MessagesRequest};
 use ruma::{
     OwnedRoomId,
     api::{
@@ -50,14 +50,14 @@ metadata! {
 const USUAL: usize = 10;
 
 pub(super) async fn messages(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Messages>,
 ) -> Result<RawJson, ApiError> {
     let Messages { room_id, query } = &call.request;
     let wanted = match wanted(query) {
         Ok(wanted) => wanted,
         Err(error) => {
-            let db = rooms.snapshot().await?;
+            let db = rooms.rooms().snapshot().await?;
             rooms
                 .require_standing(&db, room_id, call.caller.number)
                 .await

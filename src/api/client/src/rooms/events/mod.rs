@@ -7,7 +7,7 @@ mod redact;
 mod send;
 
 use edge::{ApiError, Class, Routes, Rule, User};
-use rooms::{AnyToken, EventFilter, Reader};
+use rooms_history::{AnyToken, EventFilter, Reader};
 use ruma::api::client::filter::RoomEventFilter;
 
 use crate::ClientApi;

@@ -1,14 +1,14 @@
 //! `PUT /rooms/{roomId}/redact/{eventId}/{txnId}`: client-server API, "Redactions".
 
 use edge::{ApiError, Call, State};
-use rooms::{Redaction, Rooms, TransactionId};
+use rooms_writer::{Redaction, RoomWriter, TransactionId};
 use ruma::api::client::redact::redact_event::v3::{Request, Response};
 use serde_json::Map;
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn redact(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let request = call.request;

@@ -1,13 +1,13 @@
 //! `PUT /rooms/{roomId}/send/{eventType}/{txnId}`: client-server API, "Sending events to a room".
 
 use edge::{ApiError, Call, State};
-use rooms::{Message, Rooms, TransactionId};
+use rooms_writer::{Message, RoomWriter, TransactionId};
 use ruma::api::client::message::send_message_event::v3::{Request, Response};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn send(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let request = call.request;

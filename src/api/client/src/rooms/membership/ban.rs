@@ -1,13 +1,13 @@
 //! `POST /rooms/{roomId}/ban`: client-server API, "Banning users in a room".
 
 use edge::{ApiError, Call, State};
-use rooms::{Change, MembershipRequest, Rooms};
+use rooms_writer::{Change, MembershipRequest, RoomWriter};
 use ruma::api::client::membership::ban_user::v3::{Request, Response};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn ban(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let Request {

@@ -1,13 +1,13 @@
 //! `POST /rooms/{roomId}/forget`: client-server API, "Leaving rooms".
 
 use edge::{ApiError, Call, State};
-use rooms::Rooms;
+use rooms_writer::RoomWriter;
 use ruma::api::client::membership::forget_room::v3::{Request, Response};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn forget(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     rooms

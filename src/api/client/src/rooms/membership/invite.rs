@@ -1,13 +1,13 @@
 //! `POST /rooms/{roomId}/invite`: client-server API, "Room membership".
 
 use edge::{ApiError, Call, State};
-use rooms::{Change, MembershipRequest, Rooms};
+use rooms_writer::{Change, MembershipRequest, RoomWriter};
 use ruma::api::client::membership::invite_user::v3::{InvitationRecipient, Request, Response};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn invite(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let InvitationRecipient::UserId(invited) = call.request.recipient else {

@@ -4,7 +4,9 @@
 
 use edge::{ApiError, Call, State};
 use http::Request as HttpRequest;
-use rooms::{Change, MembershipRequest, RoomError, Rooms};
+use rooms_directory::RoomDirectory;
+use rooms_store::RoomError;
+use rooms_writer::{Change, MembershipRequest, RoomWriter};
 use ruma::{
     OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId,
     api::{
@@ -55,10 +57,11 @@ metadata! {
 }
 
 pub(super) async fn join(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
+    State(directory): State<RoomDirectory>,
     call: Call<JoinByName>,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
-    let room_id = resolve(&rooms, call.request.name).await?;
+    let room_id = resolve(&directory, call.request.name).await?;
     enter(
         &rooms,
         &room_id,
@@ -70,7 +73,7 @@ pub(super) async fn join(
 }
 
 pub(super) async fn join_by_id(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<JoinById>,
 ) -> Result<join_room_by_id::v3::Response, ApiError> {
     let JoinById { room_id, body } = call.request;
@@ -79,7 +82,7 @@ pub(super) async fn join_by_id(
 }
 
 async fn enter(
-    rooms: &Rooms,
+    rooms: &RoomWriter,
     room_id: &OwnedRoomId,
     user: OwnedUserId,
     mut body: Map<String, Value>,

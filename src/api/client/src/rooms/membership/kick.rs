@@ -1,13 +1,13 @@
 //! `POST /rooms/{roomId}/kick`: client-server API, "Leaving rooms".
 
 use edge::{ApiError, Call, State};
-use rooms::{Change, MembershipRequest, Rooms};
+use rooms_writer::{Change, MembershipRequest, RoomWriter};
 use ruma::api::client::membership::kick_user::v3::{Request, Response};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn kick(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let Request {

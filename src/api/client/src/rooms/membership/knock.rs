@@ -4,7 +4,8 @@
 
 use edge::{ApiError, Call, State};
 use http::Request as HttpRequest;
-use rooms::{Change, MembershipRequest, Rooms};
+use rooms_directory::RoomDirectory;
+use rooms_writer::{Change, MembershipRequest, RoomWriter};
 use ruma::{
     OwnedRoomOrAliasId,
     api::{
@@ -38,10 +39,11 @@ metadata! {
 }
 
 pub(super) async fn knock(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
+    State(directory): State<RoomDirectory>,
     call: Call<Knock>,
 ) -> Result<Response, ApiError> {
-    let room_id = resolve(&rooms, call.request.name).await?;
+    let room_id = resolve(&directory, call.request.name).await?;
     let user = call.caller.user_id.clone();
     let request = MembershipRequest::own(user, Change::Knock).because(call.request.reason);
     rooms

@@ -1,13 +1,13 @@
 //! `POST /rooms/{roomId}/leave`: client-server API, "Leaving rooms". Also rejects an invite and takes back a knock.
 
 use edge::{ApiError, Call, State};
-use rooms::{Change, MembershipRequest, Rooms};
+use rooms_writer::{Change, MembershipRequest, RoomWriter};
 use ruma::api::client::membership::leave_room::v3::{Request, Response};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn leave(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let user = call.caller.user_id.clone();

@@ -10,7 +10,7 @@ mod leave;
 mod unban;
 
 use edge::{ApiError, Class, Routes, Rule};
-use rooms::Rooms;
+use rooms_directory::RoomDirectory;
 use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomAliasId};
 
 use super::refusal::refuse;
@@ -31,12 +31,15 @@ pub(super) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
 }
 
 /// The room that a client names by its id or an alias.
-async fn resolve(rooms: &Rooms, name: OwnedRoomOrAliasId) -> Result<OwnedRoomId, ApiError> {
+async fn resolve(
+    directory: &RoomDirectory,
+    name: OwnedRoomOrAliasId,
+) -> Result<OwnedRoomId, ApiError> {
     match OwnedRoomId::try_from(name) {
         Ok(room_id) => Ok(room_id),
         Err(alias) => {
             let alias: &RoomAliasId = alias.as_str().try_into().map_err(ApiError::invalid_param)?;
-            rooms.resolve_alias(alias).await.map_err(refuse)
+            directory.resolve_alias(alias).await.map_err(refuse)
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `POST /rooms/{roomId}/read_markers`: client-server API, "Fully read markers".
 
 use edge::{ApiError, Call, State};
-use rooms::{Markers, Rooms};
+use rooms_history::{History, Markers};
 use ruma::api::client::read_marker::set_read_marker::v3::{Request, Response};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn read_markers(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let request = call.request;

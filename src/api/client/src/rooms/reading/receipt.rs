@@ -2,7 +2,7 @@
 
 use edge::{ApiError, Call, Empty, State};
 use http::Request as HttpRequest;
-use rooms::{Markers, Rooms};
+use rooms_history::{History, Markers};
 use ruma::{
     OwnedEventId, OwnedRoomId,
     api::{
@@ -60,7 +60,7 @@ impl IncomingRequest for Request {
 }
 
 pub(super) async fn receipt(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<Empty, ApiError> {
     let Request {

@@ -1,13 +1,13 @@
 //! `PUT /rooms/{roomId}/typing/{userId}`: client-server API, "Typing Notifications".
 
 use edge::{ApiError, Call, State};
-use rooms::Rooms;
+use rooms_writer::RoomWriter;
 use ruma::api::client::typing::create_typing_event::v3::{Request, Response, Typing};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn typing(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let Request {

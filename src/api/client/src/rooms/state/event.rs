@@ -3,7 +3,9 @@
 
 use edge::{ApiError, Call, RawJson, State};
 use http::StatusCode;
-use rooms::{RoomError, Rooms, StateFormat};
+use rooms_history::{History, StateFormat};
+use rooms_store::RoomError;
+use rooms_writer::RoomWriter;
 use ruma::api::client::state::{
     get_state_event_for_key::{self, v3::StateEventFormat},
     send_state_event,
@@ -12,7 +14,7 @@ use ruma::api::client::state::{
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn get(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<get_state_event_for_key::v3::Request>,
 ) -> Result<RawJson, ApiError> {
     let request = &call.request;
@@ -42,11 +44,11 @@ pub(super) async fn get(
 }
 
 pub(super) async fn put(
-    State(rooms): State<Rooms>,
+    State(rooms): State<RoomWriter>,
     call: Call<send_state_event::v3::Request>,
 ) -> Result<send_state_event::v3::Response, ApiError> {
     let request = call.request;
-    let state = rooms::State {
+    let state = rooms_writer::State {
         sender: call.caller.user_id.clone(),
         kind: request.event_type.to_string(),
         state_key: request.state_key,

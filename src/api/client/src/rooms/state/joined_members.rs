@@ -2,13 +2,13 @@
 //! there also as null.
 
 use edge::{ApiError, Call, RawJson, State};
-use rooms::Rooms;
+use rooms_history::History;
 use ruma::api::client::membership::joined_members::v3::Request;
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn joined_members(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
     let joined = rooms

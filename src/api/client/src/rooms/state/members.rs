@@ -1,7 +1,8 @@
 //! `GET /rooms/{roomId}/members`: client-server API, "Getting events for a room".
 
 use edge::{ApiError, Call, RawJson, State};
-use rooms::{MembersFilter, Membership, Rooms};
+use rooms_history::{History, MembersFilter};
+use rooms_store::Membership;
 use ruma::{
     api::client::membership::get_member_events::v3::Request, events::room::member::MembershipState,
 };
@@ -9,7 +10,7 @@ use ruma::{
 use crate::rooms::{events::token, refusal::refuse};
 
 pub(super) async fn members(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
     let request = &call.request;

@@ -1,13 +1,13 @@
 //! `GET /rooms/{roomId}/state`: client-server API, "Getting events for a room".
 
 use edge::{ApiError, Call, RawJson, State};
-use rooms::Rooms;
+use rooms_history::History;
 use ruma::api::client::state::get_state_events::v3::Request;
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn state(
-    State(rooms): State<Rooms>,
+    State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
     let state = rooms

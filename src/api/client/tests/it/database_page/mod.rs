@@ -78,7 +78,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
         federation::tables(),
         devices::tables(),
         users::tables(),
-        rooms::tables(),
+        rooms_store::tables(),
         push::tables(),
     ];
     crates.into_iter().flatten().collect()

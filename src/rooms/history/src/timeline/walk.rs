@@ -1,0 +1,131 @@
+//! Walking over a room's timeline in either direction, seeing only what the reader may see and asked for.
+//!
+//! A filter that matches little does not make an answer long: after `MOST_ROWS` the walk stops, and its token goes on from
+//! there.
+
+use std::sync::Arc;
+
+use database::{Position, Read, RoomNumber, Rows, Snapshot};
+
+use crate::{filter::EventFilter, handle::History, visibility::Viewer};
+use rooms_store::{Event, RoomError, state_map::EventNumber, tables::TIMELINE};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    Backward,
+}
+
+/// The part of a timeline between two gaps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) room: RoomNumber,
+    pub(super) direction: Direction,
+    pub(super) from: Position,
+    pub(super) to: Option<Position>,
+}
+
+/// What a walk found.
+pub(super) struct Walked {
+    pub(super) events: Vec<Arc<Event>>,
+    /// Where it stopped, if there may be more behind.
+    pub(super) stopped: Option<Position>,
+}
+
+/// Rows that one walk looks at.
+const MOST_ROWS: usize = 5_000;
+/// Rows looked at in one step.
+const SHORTEST_STEP: usize = 16;
+const LONGEST_STEP: usize = 1_001;
+
+impl History {
+    /// The first `limit` events of the range, in its direction.
+    pub(super) async fn walk(
+        &self,
+        db: &Snapshot,
+        viewer: &mut Viewer,
+        filter: &EventFilter,
+        range: Range,
+        limit: usize,
+    ) -> Result<Walked, RoomError> {
+        let mut walked = Walked {
+            events: Vec::new(),
+            stopped: None,
+        };
+        let mut range = range;
+        let mut looked_at = 0;
+        loop {
+            // One row more than needed shows whether there is more.
+            let step = (limit - walked.events.len() + 1).clamp(SHORTEST_STEP, LONGEST_STEP);
+            let rows = db.page(range.rows(), step).await?;
+            let is_end = rows.len() < step;
+            let found = self.look_at(db, viewer, filter, range.room, &rows).await?;
+            for (((_, position), _), event) in rows.iter().zip(found) {
+                if walked.events.len() == limit {
+                    walked.stopped = Some(range.from);
+                    return Ok(walked);
+                }
+                range.from = range.direction.behind(*position);
+                walked.events.extend(event);
+            }
+            looked_at += rows.len();
+            if is_end {
+                return Ok(walked);
+            }
+            if looked_at >= MOST_ROWS || walked.events.len() == limit {
+                walked.stopped = Some(range.from);
+                return Ok(walked);
+            }
+        }
+    }
+
+    /// Each row's event, if the reader gets it.
+    async fn look_at(
+        &self,
+        db: &Snapshot,
+        viewer: &mut Viewer,
+        filter: &EventFilter,
+        room: RoomNumber,
+        rows: &[((RoomNumber, Position), EventNumber)],
+    ) -> Result<Vec<Option<Arc<Event>>>, RoomError> {
+        let numbers: Vec<EventNumber> = rows.iter().map(|(_, number)| *number).collect();
+        let events = self.rooms.named_events(db, room, &numbers).await?;
+        let visible = viewer.visible(&self.rooms, db, &events).await?;
+        let seen = events.into_iter().zip(visible);
+        Ok(seen
+            .map(|(event, is_visible)| (is_visible && filter.matches(&event)).then_some(event))
+            .collect())
+    }
+}
+
+impl Direction {
+    /// The gap behind the event at this position.
+    fn behind(self, position: Position) -> Position {
+        match self {
+            Self::Forward => position,
+            Self::Backward => position.previous(),
+        }
+    }
+}
+
+impl Range {
+    fn rows(&self) -> Rows<(RoomNumber, Position), EventNumber> {
+        let Self {
+            room,
+            direction,
+            from,
+            to,
+        } = *self;
+        let rows = TIMELINE.under(room);
+        match (direction, to) {
+            (Direction::Forward, None) => rows.after((room, from)),
+            (Direction::Forward, Some(to)) => rows.after((room, from)).through((room, to)),
+            (Direction::Backward, None) => rows.through((room, from)).reversed(),
+            (Direction::Backward, Some(to)) => {
+                rows.through((room, from)).after((room, to)).reversed()
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Each intent, turned into at most one event of the turn.
+
+use database::Read;
+use protocol::{content::Content, redact, scan};
+use ruma::UserId;
+use serde_json::{Map, Value};
+
+use crate::send::{Message, Redaction, Sent, State, TransactionId};
+use crate::{
+    registry::Intent,
+    turn::{Draft, Target, Turn},
+};
+use rooms_store::{
+    RoomError,
+    tables::{EVENT_NUMBERS, EVENTS, Membership, TRANSACTIONS},
+};
+
+impl Turn<'_> {
+    /// Whether this intent needs on disk what this turn has only built.
+    pub(crate) fn must_end_before(&self, intent: &Intent) -> bool {
+        let Intent::Redaction(redaction) = intent else {
+            return false;
+        };
+        self.pending.iter().any(|pending| {
+            pending.id == redaction.target
+                || pending
+                    .redacts
+                    .as_ref()
+                    .is_some_and(|target| target.id == redaction.target)
+        })
+    }
+
+    /// Does what an intent asks, or leaves the turn as it was.
+    pub(crate) async fn perform(&mut self, intent: &Intent) -> Result<Sent, RoomError> {
+        match intent {
+            Intent::Message(message) => self.message(message).await,
+            Intent::State(state) => self.state(state).await,
+            Intent::Redaction(redaction) => self.redaction(redaction).await,
+            Intent::Membership(request) => self.change_membership(request).await,
+            Intent::Profile(user) => self.profile(user).await,
+        }
+    }
+
+    async fn message(&mut self, message: &Message) -> Result<Sent, RoomError> {
+        self.require_joined(&message.sender).await?;
+        let transaction = message.transaction.as_ref();
+        if let Some(sent) = self
+            .sent_before(&message.sender, &message.kind, transaction)
+            .await?
+        {
+            return Ok(sent);
+        }
+        self.append(Draft {
+            sender: message.sender.clone(),
+            kind: message.kind.clone(),
+            state_key: None,
+            content: Content::parse(message.content.get())?,
+            transaction: message.transaction.clone(),
+            timestamp: message.timestamp,
+            redacts: None,
+        })
+        .await
+    }
+
+    async fn state(&mut self, state: &State) -> Result<Sent, RoomError> {
+        if state.kind == "m.room.create" {
+            return Err(RoomError::Invalid("a room has one create event".to_owned()));
+        }
+        let content = if state.kind == "m.room.member" {
+            self.member_state(state).await?
+        } else {
+            self.require_joined(&state.sender).await?;
+            Content::parse(state.content.get())?
+        };
+        if state.kind == "m.room.power_levels" {
+            self.check_creators_unnamed(&content).await?;
+        }
+        // Saying again what the state says already is no event (as other servers have it, and clients rely on).
+        if let Some(entry) = self.entry(&state.kind, &state.state_key).await?
+            && entry.event.sender() == state.sender
+            && entry.event.content() == content.as_str()
+        {
+            return Ok(Sent {
+                event_id: entry.event.id().to_owned(),
+            });
+        }
+        self.append(Draft {
+            sender: state.sender.clone(),
+            kind: state.kind.clone(),
+            state_key: Some(state.state_key.clone()),
+            content,
+            transaction: None,
+            timestamp: state.timestamp,
+            redacts: None,
+        })
+        .await
+    }
+
+    /// The content of a member event that a client wrote. Memberships of users of other servers change only through
+    /// federation, and in whose name somebody joins is for the server to say.
+    async fn member_state(&mut self, state: &State) -> Result<Content, RoomError> {
+        let user = UserId::parse(state.state_key.as_str())
+            .map_err(|_| RoomError::Invalid("the state key must be a user id".to_owned()))?;
+        if user.server_name() != self.writer.rooms.server_name() {
+            return Err(RoomError::Remote(user.to_string()));
+        }
+        let content = Content::parse(state.content.get())?;
+        let is_join =
+            scan::string_member(content.as_str(), "membership").as_deref() == Some("join");
+        if !is_join || user != state.sender {
+            return Ok(content);
+        }
+        let mut content: Map<String, Value> =
+            serde_json::from_str(content.as_str()).map_err(|_| RoomError::Damaged)?;
+        content.remove("join_authorised_via_users_server");
+        let before = self.membership(&user).await?;
+        if let Some(member) = self.authorizing_user(&user, before).await? {
+            content.insert(
+                "join_authorised_via_users_server".to_owned(),
+                member.as_str().into(),
+            );
+        }
+        Ok(Content::of(&content)?)
+    }
+
+    /// Since version 12, creators have power of their own: power levels cannot name them.
+    async fn check_creators_unnamed(&mut self, content: &Content) -> Result<(), RoomError> {
+        if !self
+            .facts
+            .rules
+            .authorization
+            .explicitly_privilege_room_creators
+        {
+            return Ok(());
+        }
+        let Some(users) = scan::member(content.as_str(), "users") else {
+            return Ok(());
+        };
+        let levels = self.power_levels().await?;
+        let is_named = levels
+            .creators()
+            .iter()
+            .any(|user| scan::member(users, user.as_str()).is_some());
+        if is_named {
+            return Err(RoomError::Invalid(
+                "creators cannot be in `users`".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn redaction(&mut self, redaction: &Redaction) -> Result<Sent, RoomError> {
+        self.require_joined(&redaction.sender).await?;
+        let transaction = redaction.transaction.as_ref();
+        let kind = "m.room.redaction";
+        if let Some(sent) = self
+            .sent_before(&redaction.sender, kind, transaction)
+            .await?
+        {
+            return Ok(sent);
+        }
+        let target = self.redaction_target(redaction).await?;
+        let mut content = redaction.content.clone();
+        content.remove("redacts");
+        self.append(Draft {
+            sender: redaction.sender.clone(),
+            kind: kind.to_owned(),
+            state_key: None,
+            content: Content::of(&content)?,
+            transaction: redaction.transaction.clone(),
+            timestamp: None,
+            redacts: Some(target),
+        })
+        .await
+    }
+
+    /// The event to redact, if it is of this room and the sender may redact it: their own, or with the power to.
+    async fn redaction_target(&mut self, redaction: &Redaction) -> Result<Target, RoomError> {
+        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
+        let id = redaction.target.as_str();
+        let number = self.db.get(EVENT_NUMBERS.at((room, id))).await?;
+        let number = number.ok_or(RoomError::UnknownEvent)?;
+        let row = self
+            .db
+            .get(EVENTS.at((room, number)))
+            .await?
+            .ok_or(RoomError::Damaged)?;
+        let sender = self
+            .writer
+            .rooms
+            .users()
+            .number(&self.db, &redaction.sender)
+            .await?;
+        if sender != Some(row.value.sender) {
+            let levels = self.power_levels().await?;
+            if !levels.may_redact_others(&redaction.sender) {
+                return Err(RoomError::Forbidden(
+                    "you cannot redact this event".to_owned(),
+                ));
+            }
+        }
+        let redacted_json = redact::redact(&row.value.json, &self.facts.rules.redaction)
+            .map_err(|_| RoomError::Damaged)?;
+        Ok(Target {
+            number,
+            id: redaction.target.clone(),
+            redacted_json,
+        })
+    }
+
+    pub(crate) async fn require_joined(&mut self, user: &UserId) -> Result<(), RoomError> {
+        match self.membership(user).await? {
+            Some(Membership::Join) => Ok(()),
+            _ => Err(RoomError::NotInRoom),
+        }
+    }
+
+    /// What this transaction id has already sent, on disk or in this turn.
+    async fn sent_before(
+        &self,
+        sender: &UserId,
+        kind: &str,
+        transaction: Option<&TransactionId>,
+    ) -> Result<Option<Sent>, RoomError> {
+        let Some(transaction) = transaction else {
+            return Ok(None);
+        };
+        let in_turn = self.pending.iter().find(|pending| {
+            pending.transaction.as_ref() == Some(transaction)
+                && pending.sender == sender
+                && pending.kind == kind
+        });
+        if let Some(pending) = in_turn {
+            return Ok(Some(Sent {
+                event_id: pending.id.clone(),
+            }));
+        }
+        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
+        let Some(user) = self.writer.rooms.users().number(&self.db, sender).await? else {
+            return Ok(None);
+        };
+        let key = (
+            user,
+            transaction.device.as_str(),
+            room,
+            kind,
+            transaction.id.as_str(),
+        );
+        match self.db.get(TRANSACTIONS.at(key)).await? {
+            Some(sent) => {
+                let event = self
+                    .writer
+                    .rooms
+                    .named_event(&self.db, room, sent.event)
+                    .await?;
+                Ok(Some(Sent {
+                    event_id: event.id.clone(),
+                }))
+            }
+            None => Ok(None),
+        }
+    }
+}
