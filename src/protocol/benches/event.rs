@@ -58,6 +58,7 @@ fn draft(kind: &str, state_key: Option<&str>, content: &Value) -> Draft {
             UInt::try_from(1_700_000_000_000_u64).expect("a time"),
         ),
         redacts: None,
+        old_format: None,
     }
 }
 

@@ -74,6 +74,7 @@ impl Room {
             depth: Depth(1),
             origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::from(1_u32)),
             redacts: None,
+            old_format: None,
         }
     }
 
