@@ -149,6 +149,7 @@ const KEEP_SOME: [&str; 7] = [
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use ruma::{RoomVersionId, owned_event_id, user_id};
     use serde_json::{Value, json};
 
     use super::*;
@@ -185,6 +186,90 @@ mod tests {
         let rules = &rules(&SUPPORTED[0]).expect("rules").redaction;
         for text in ["", "[]", "{}", r#"{"type":1}"#] {
             assert!(redact(text, rules).is_err(), "{text}");
+        }
+    }
+
+    fn redaction(version: &RoomVersionId, sender: &str, target: &str) -> AuthEvent {
+        let id = match version {
+            RoomVersionId::V1 | RoomVersionId::V2 => format!("$own:{}", &sender[3..]),
+            _ => "$own".to_owned(),
+        };
+        let json = json!({
+            "auth_events": [], "content": {}, "depth": 1, "origin_server_ts": 1, "prev_events": [], "redacts": target,
+            "room_id": "!r:x", "sender": sender, "type": "m.room.redaction",
+        });
+        AuthEvent::parse(id.try_into().expect("an id"), &json.to_string()).expect("an event")
+    }
+
+    #[test]
+    fn redactions_apply_by_power_or_by_server() {
+        for version in SUPPORTED {
+            let rules = rules(&version).expect("rules");
+            let create = json!({
+                "auth_events": [], "content": { "creator": "@a:x" }, "depth": 1, "origin_server_ts": 1, "prev_events": [],
+                "room_id": "!r:x", "sender": "@a:x", "state_key": "", "type": "m.room.create",
+            });
+            let create = AuthEvent::parse(owned_event_id!("$create:x"), &create.to_string());
+            let levels = PowerLevels::new(rules, &create.expect("an event"), None).expect("levels");
+            let may = |sender: &str, target: &str, target_sender: &UserId, levels| {
+                may_apply(
+                    rules,
+                    &redaction(&version, sender, target),
+                    target_sender,
+                    levels,
+                )
+            };
+            let (local, remote) = (user_id!("@c:x"), user_id!("@c:y"));
+            assert!(
+                may("@a:x", "$e:y", remote, Some(&levels)),
+                "{version}: power"
+            );
+            assert!(!may("@b:x", "$e:y", remote, Some(&levels)), "{version}");
+            assert!(
+                !may("@a:x", "$e:y", remote, None),
+                "{version}: power of nobody"
+            );
+            assert!(
+                may("@b:x", "$e:x", local, Some(&levels)),
+                "{version}: same server"
+            );
+            assert!(may("@b:x", "$e:x", local, None), "{version}: same server");
+
+            // Room versions 1 and 2 compare the ids, later ones the senders.
+            let is_old = rules.authorization.special_case_room_redaction;
+            assert_eq!(may("@b:x", "$e:x", remote, None), is_old, "{version}");
+            assert_eq!(may("@b:x", "$e:y", local, None), !is_old, "{version}");
+            assert_eq!(may("@b:x", "no id", local, None), !is_old, "{version}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_old_events_survive_a_redaction() {
+        let event = r#"{"content":{"ban":50.50,"x":1,"users":{"@a:x":9223372036854775808}},"depth":9223372036854775807,"type":"m.room.power_levels"}"#;
+        assert_eq!(
+            redact(event, &RedactionRules::V1).as_deref(),
+            Ok(
+                r#"{"content":{"ban":50.50,"users":{"@a:x":9223372036854775808}},"depth":9223372036854775807,"type":"m.room.power_levels"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn only_an_object_leaves_something_of_a_third_party_invite() {
+        for (invite, left) in [
+            (
+                r#"{"signed":{"token":"t"},"x":1}"#,
+                r#"{"third_party_invite":{"signed":{"token":"t"}}}"#,
+            ),
+            (r#"{"x":1}"#, r#"{"third_party_invite":{}}"#),
+            ("1", "{}"),
+            (r#"[{"signed":{}}]"#, "{}"),
+        ] {
+            let content = format!(r#"{{"third_party_invite":{invite}}}"#);
+            let kept = redacted_content("m.room.member", &content, &RedactionRules::V11);
+            assert_eq!(kept, left, "{invite}");
+            let kept = redacted_content("m.room.member", &content, &RedactionRules::V9);
+            assert_eq!(kept, "{}", "{invite}");
         }
     }
 
