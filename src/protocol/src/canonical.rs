@@ -39,7 +39,6 @@ pub(crate) enum Numbers {
     /// Only those of canonical JSON.
     Strict,
     /// All of JSON, as events of room versions 1 to 5 may have them; they keep the form in which they were written.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for events of other servers"))]
     Lenient,
 }
 

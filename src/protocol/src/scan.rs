@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt};
 
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, UInt, room_version_rules::RedactionRules};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// The text is not an object, or lacks a field that every event has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +113,20 @@ impl Parts {
 fn references(list: &str) -> Option<Vec<OwnedEventId>> {
     let list: Vec<Reference> = serde_json::from_str(list).ok()?;
     Some(list.into_iter().map(|reference| reference.0).collect())
+}
+
+/// The strings of a list that contains nothing else.
+pub(crate) fn strings(list: &str) -> Option<Vec<Cow<'_, str>>> {
+    let list: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    list.into_iter().map(|item| text(item.get())).collect()
+}
+
+/// The first items of a list of pairs of a string and an object.
+pub(crate) fn pairs(list: &str) -> Option<Vec<Cow<'_, str>>> {
+    let list: Vec<(&RawValue, &RawValue)> = serde_json::from_str(list).ok()?;
+    list.into_iter()
+        .map(|(id, hashes)| text(id.get()).filter(|_| hashes.get().starts_with('{')))
+        .collect()
 }
 
 struct Reference(OwnedEventId);
