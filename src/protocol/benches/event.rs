@@ -1,4 +1,4 @@
-//! CPU time of what happens to each event: signing, scanning, authorizing, push rules.
+//! CPU time of what happens to each event: signing, receiving, scanning, authorizing, push rules.
 
 use std::hint::black_box;
 
@@ -10,6 +10,7 @@ use protocol::{
     event::{Depth, Draft, Signer},
     power_levels::PowerLevels,
     push::{BodyMentions, Kind, Marks, NewRule, OwnRules, PushEvent, Reader, RoomContext},
+    receive::Pdu,
     room_version::rules,
     scan::scan,
 };
@@ -58,6 +59,7 @@ fn draft(kind: &str, state_key: Option<&str>, content: &Value) -> Draft {
             UInt::try_from(1_700_000_000_000_u64).expect("a time"),
         ),
         redacts: None,
+        old_format: None,
     }
 }
 
@@ -81,6 +83,16 @@ fn events(criterion: &mut Criterion) {
     let pdu = draft.sign(&key).expect("signed");
     criterion.bench_function("ed25519 alone", |bencher| {
         bencher.iter(|| key.sign(black_box(pdu.json.as_bytes())));
+    });
+    let public = key.0.verifying_key().to_bytes();
+    criterion.bench_function("read a received message", |bencher| {
+        bencher.iter(|| Pdu::read(draft.rules, black_box(&pdu.json)).expect("an event"));
+    });
+    criterion.bench_function("read and verify a received message", |bencher| {
+        bencher.iter(|| {
+            let pdu = Pdu::read(draft.rules, black_box(&pdu.json)).expect("an event");
+            pdu.verify(|_, _| Some(public)).expect("a signature")
+        });
     });
     criterion.bench_function("scan a message", |bencher| {
         bencher.iter(|| scan(black_box(&pdu.json)).expect("an event"));

@@ -1,37 +1,18 @@
 //! The content of an event in canonical JSON (Matrix appendices, "Canonical JSON"): sorted keys, no spaces, integers only.
 //! Clients send JSON in any form; [`Content`] is the one form that is hashed, signed and stored, so a value of this type
-//! can go into an event without another look.
+//! can go into an event without another check.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use ruma::CanonicalJsonObject;
-use serde::{
-    Serialize,
-    de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor},
-};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::scan;
-
-/// Values nested deeper than this are refused: readers wrap events into several objects more, and parsers stop at 128.
-pub const MAX_NESTING: usize = 100;
-
-/// The greatest integer of canonical JSON, 2^53 - 1; the least is its negative.
-pub const MAX_INTEGER: i64 = (1 << 53) - 1;
-
-#[derive(Debug, thiserror::Error)]
-pub enum ContentError {
-    #[error("content is not valid JSON: {0}")]
-    NotJson(String),
-    #[error("content must be a JSON object")]
-    NotAnObject,
-    #[error(
-        "`{0}` is not an integer between -(2^53)+1 and (2^53)-1, the only numbers that events may have"
-    )]
-    Number(String),
-    #[error("content is nested deeper than {MAX_NESTING} levels")]
-    TooDeep,
-}
+pub use crate::canonical::{JsonError as ContentError, MAX_INTEGER, MAX_NESTING};
+use crate::{
+    canonical::{self, Numbers, Repeats, Strictness, push_object, push_string},
+    scan,
+};
 
 /// An object in canonical JSON.
 #[derive(Clone, Debug)]
@@ -42,16 +23,14 @@ impl Content {
         Self::trusted("{}".to_owned())
     }
 
-    /// Brings JSON into canonical form. Of keys that occur twice, the last counts, as for most parsers.
+    /// Brings JSON into canonical form. The last of several equal keys counts, as for most parsers.
     pub fn parse(json: &str) -> Result<Self, ContentError> {
-        let value: Value<'_> =
-            serde_json::from_str(json).map_err(|error| ContentError::NotJson(error.to_string()))?;
-        if !matches!(value, Value::Object(_)) {
-            return Err(ContentError::NotAnObject);
-        }
-        let mut text = String::with_capacity(json.len());
-        value.write(&mut text, 0)?;
-        Ok(Self::trusted(text))
+        let strictness = Strictness {
+            numbers: Numbers::Strict,
+            repeats: Repeats::LastCounts,
+            nesting: MAX_NESTING,
+        };
+        canonical::object(json, strictness, None).map(Self::trusted)
     }
 
     /// The canonical form of one of ruma's contents, or of anything else that is an object.
@@ -85,7 +64,7 @@ impl Content {
         let place = members.partition_point(|(other, _)| unescaped(other) < Cow::Borrowed(key));
         members.insert(place, (name, &own));
         let mut text = String::with_capacity(self.as_str().len() + name.len() + own.len() + 4);
-        push_object(&mut text, &members);
+        push_object(&mut text, members);
         Self::trusted(text)
     }
 
@@ -95,206 +74,12 @@ impl Content {
     }
 }
 
-/// Writes an object of keys and values that are JSON already; keys without their quotes.
-pub(crate) fn push_object(out: &mut String, members: &[(&str, &str)]) {
-    out.push('{');
-    for (index, (key, value)) in members.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push('"');
-        out.push_str(key);
-        out.push_str("\":");
-        out.push_str(value);
-    }
-    out.push('}');
-}
-
-/// Writes a JSON string with the escapes of canonical JSON: only what must be escaped, in its shortest form.
-pub(crate) fn push_string(out: &mut String, text: &str) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    out.push('"');
-    let mut written = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0x00..0x20 => "\\u00",
-            _ => continue,
-        };
-        out.push_str(&text[written..at]);
-        out.push_str(short);
-        if short == "\\u00" {
-            out.push(HEX[usize::from(byte >> 4)]);
-            out.push(HEX[usize::from(byte & 15)]);
-        }
-        written = at + 1;
-    }
-    out.push_str(&text[written..]);
-    out.push('"');
-}
-
 fn unescaped(key: &str) -> Cow<'_, str> {
     if key.contains('\\') {
         let text = serde_json::from_str(&format!("\"{key}\"")).expect("a key of canonical JSON");
         Cow::Owned(text)
     } else {
         Cow::Borrowed(key)
-    }
-}
-
-/// JSON as it was sent, with the keys of objects sorted.
-enum Value<'a> {
-    Null,
-    Bool(bool),
-    Integer(i64),
-    /// A number that canonical JSON does not have.
-    Other(String),
-    Text(Cow<'a, str>),
-    Array(Vec<Value<'a>>),
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
-}
-
-impl Value<'_> {
-    fn write(&self, out: &mut String, depth: usize) -> Result<(), ContentError> {
-        if depth > MAX_NESTING {
-            return Err(ContentError::TooDeep);
-        }
-        match self {
-            Self::Null => out.push_str("null"),
-            Self::Bool(true) => out.push_str("true"),
-            Self::Bool(false) => out.push_str("false"),
-            Self::Integer(number) => {
-                use fmt::Write as _;
-                if number.unsigned_abs() > MAX_INTEGER.unsigned_abs() {
-                    return Err(ContentError::Number(number.to_string()));
-                }
-                write!(out, "{number}").expect("writing to a string does not fail");
-            }
-            Self::Other(number) => return Err(ContentError::Number(number.clone())),
-            Self::Text(text) => push_string(out, text),
-            Self::Array(items) => {
-                out.push('[');
-                for (index, item) in items.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    item.write(out, depth + 1)?;
-                }
-                out.push(']');
-            }
-            Self::Object(members) => {
-                out.push('{');
-                for (index, (key, value)) in members.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    push_string(out, key);
-                    out.push(':');
-                    value.write(out, depth + 1)?;
-                }
-                out.push('}');
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'de> Deserialize<'de> for Value<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Value::Integer(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_or_else(|_| Value::Other(value.to_string()), Value::Integer))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Value::Other(value.to_string()))
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Borrowed(value)))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(Value::Text(Cow::Owned(value.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
-        while let Some(Key(key)) = map.next_key()? {
-            members.push((key, map.next_value()?));
-        }
-        if !members.is_sorted_by(|before, after| before.0 < after.0) {
-            members.reverse();
-            members.sort_by(|left, right| left.0.cmp(&right.0));
-            members.dedup_by(|later, kept| later.0 == kept.0);
-        }
-        Ok(Value::Object(members))
-    }
-}
-
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(value)))
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(value.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(KeyVisitor)
     }
 }
 

@@ -1,29 +1,30 @@
 //! From a draft to a signed event (server-server API, "PDUs", "Signing events"; the event format of each room version).
 //!
-//! A draft is written out as canonical JSON three times and never parsed: for the content hash, in its redacted form (which
-//! is both what is signed and what the reference hash, and so the event id, is taken of), and whole.
+//! A draft is written as canonical JSON three times and never parsed: for the content hash, in its redacted form (which is
+//! signed, and whose hash is the reference hash and, since room version 3, the event id), and whole.
 //!
-//! In room version 12 the create event has no `room_id` and the room is named after the event's hash. Nothing in a draft is
-//! random: who creates rooms puts something unique into the content of the create event (redaction keeps all of it), or two
-//! rooms of one user and one millisecond would be one.
+//! In room version 12 the create event has no `room_id`; the room id is the hash of that event. Drafts contain nothing
+//! random, so the creator of a room must put something unique into the content of its create event (redaction keeps all of
+//! it): otherwise two rooms that one user creates in the same millisecond would be the same room.
 
-use std::{borrow::Cow, sync::LazyLock};
+mod authorize;
+mod write;
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId,
-    ServerName, UserId, events::TimelineEventType, room_version_rules::RoomVersionRules,
-    state_res::Event,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, ServerName,
+    events::TimelineEventType,
+    room_version_rules::{EventIdFormatVersion, RoomVersionRules},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
+use self::write::{Form, signature_member};
 use crate::{
-    content::{Content, MAX_INTEGER, push_string},
+    canonical::MAX_INTEGER,
+    content::Content,
+    hash::{id_of_hash, sha256},
     redact::redacted_content,
 };
 
@@ -34,22 +35,37 @@ pub const MAX_FIELD_BYTES: usize = 255;
 pub const MAX_PREVIOUS_EVENTS: usize = 20;
 pub const MAX_AUTH_EVENTS: usize = 10;
 
-/// How far an event is from the create event, along the longest path.
+/// The distance of an event from the create event, along the longest path.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Depth(pub u64);
 
 impl Depth {
-    /// The depth of an event that follows these; bounded by what canonical JSON can say, so that a peer's absurd depth cannot
-    /// make a room unusable.
+    /// The greatest depth of a room version: 2^53 - 1 since room version 6, 2^63 - 1 before.
+    pub fn greatest(rules: &RoomVersionRules) -> Self {
+        let greatest = if rules.authorization.strict_canonical_json {
+            MAX_INTEGER
+        } else {
+            i64::MAX
+        };
+        Self(greatest.unsigned_abs())
+    }
+
+    /// The depth of an event that follows these. It never exceeds the limit of the room version, so that an absurd depth of
+    /// another server cannot make a room unusable: only room versions 1 to 5 have events beyond 2^53 - 1.
     pub fn after(previous: impl IntoIterator<Item = Self>) -> Self {
         let deepest = previous.into_iter().max().map_or(0, |depth| depth.0);
-        Self(deepest.saturating_add(1).min(MAX_INTEGER.unsigned_abs()))
+        let limit = if deepest > MAX_INTEGER.unsigned_abs() {
+            i64::MAX
+        } else {
+            MAX_INTEGER
+        };
+        Self(deepest.saturating_add(1).min(limit.unsigned_abs()))
     }
 }
 
-/// This server's key, as the events of its users need it.
+/// The key with which this server signs the events of its users.
 pub trait Signer {
     fn server_name(&self) -> &ServerName;
     /// Such as `ed25519:a_1x3F`.
@@ -71,15 +87,28 @@ pub struct Draft {
     pub prev_events: Vec<OwnedEventId>,
     pub depth: Depth,
     pub origin_server_ts: MilliSecondsSinceUnixEpoch,
-    /// Placed where the room version has it: in `content` since version 11, beside it before.
+    /// Written where the room version has it: in `content` since version 11, beside it before.
     pub redacts: Option<OwnedEventId>,
+    /// Required in room versions 1 and 2, `None` in all others.
+    pub old_format: Option<Box<OldFormat>>,
+}
+
+/// What only events of room versions 1 and 2 contain.
+#[derive(Clone, Debug)]
+pub struct OldFormat {
+    /// `$`, an opaque id that is unique on this server, `:` and the name of this server.
+    pub event_id: OwnedEventId,
+    /// [`reference_hash`](crate::hash::reference_hash) of each of the draft's auth events, in their order.
+    pub auth_hashes: Vec<[u8; 32]>,
+    /// The same for its previous events.
+    pub prev_hashes: Vec<[u8; 32]>,
 }
 
 /// An event as it is stored and sent to other servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedPdu {
     pub event_id: OwnedEventId,
-    /// Also for the create event of a version 12 room, which names its room by being hashed.
+    /// Set for the create event of a version 12 room too, although its text has none.
     pub room_id: OwnedRoomId,
     /// Canonical JSON.
     pub json: String,
@@ -91,7 +120,7 @@ pub enum DraftError {
     TooLarge(usize),
     #[error("`{0}` is longer than {MAX_FIELD_BYTES} bytes")]
     TooLong(&'static str),
-    /// The draft breaks the format of its room version: a mistake of this server, not of a client.
+    /// The draft breaks the format of its room version: a bug of this server, not a mistake of a client.
     #[error("event is malformed: {0}")]
     Malformed(&'static str),
 }
@@ -115,7 +144,7 @@ impl Draft {
                 is_redacted: false,
             },
         );
-        let content_hash = STANDARD_NO_PAD.encode(Sha256::digest(text.as_bytes()));
+        let content_hash = STANDARD_NO_PAD.encode(sha256(&text));
         let hash = Some(content_hash.as_str());
 
         text.clear();
@@ -129,7 +158,7 @@ impl Draft {
                 is_redacted: true,
             },
         );
-        let reference_hash = URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()));
+        let reference_hash = id_of_hash(self.rules, &sha256(&text));
         let signature = signature_member(
             signer,
             &STANDARD_NO_PAD.encode(signer.sign(text.as_bytes())),
@@ -147,12 +176,17 @@ impl Draft {
         if text.len() > MAX_EVENT_BYTES {
             return Err(DraftError::TooLarge(text.len()));
         }
-        let event_id = OwnedEventId::try_from(format!("${reference_hash}"))
-            .map_err(|_| DraftError::Malformed("event id"))?;
-        let room_id = match &self.room_id {
-            Some(room_id) => room_id.clone(),
-            None => OwnedRoomId::try_from(format!("!{reference_hash}"))
+        let event_id = match (&self.old_format, &reference_hash) {
+            (Some(old), _) => old.event_id.clone(),
+            (None, Some(hash)) => OwnedEventId::try_from(format!("${hash}"))
+                .map_err(|_| DraftError::Malformed("event id"))?,
+            (None, None) => return Err(DraftError::Malformed("no event id")),
+        };
+        let room_id = match (&self.room_id, &reference_hash) {
+            (Some(room_id), _) => room_id.clone(),
+            (None, Some(hash)) => OwnedRoomId::try_from(format!("!{hash}"))
                 .map_err(|_| DraftError::Malformed("room id"))?,
+            (None, None) => return Err(DraftError::Malformed("no room id")),
         };
         Ok(SignedPdu {
             event_id,
@@ -170,6 +204,10 @@ impl Draft {
         if names_itself != self.room_id.is_none() {
             return Err(DraftError::Malformed("room_id"));
         }
+        if self.depth > Depth::greatest(self.rules) {
+            return Err(DraftError::Malformed("depth"));
+        }
+        self.check_old_format(signer)?;
         if self.prev_events.len() > MAX_PREVIOUS_EVENTS {
             return Err(DraftError::Malformed("too many previous events"));
         }
@@ -203,6 +241,25 @@ impl Draft {
         }
     }
 
+    fn check_old_format(&self, signer: &impl Signer) -> Result<(), DraftError> {
+        let is_old = self.rules.event_id_format == EventIdFormatVersion::V1;
+        let Some(old) = &self.old_format else {
+            return match is_old {
+                true => Err(DraftError::Malformed("no event id")),
+                false => Ok(()),
+            };
+        };
+        let is_valid = is_old
+            && old.event_id.server_name() == Some(signer.server_name())
+            && old.event_id.as_str().len() <= MAX_FIELD_BYTES
+            && old.auth_hashes.len() == self.auth_events.len()
+            && old.prev_hashes.len() == self.prev_events.len();
+        match is_valid {
+            true => Ok(()),
+            false => Err(DraftError::Malformed("format of room versions 1 and 2")),
+        }
+    }
+
     fn is_create(&self) -> bool {
         self.kind == TimelineEventType::RoomCreate
     }
@@ -215,133 +272,6 @@ impl Draft {
             }
             _ => Cow::Borrowed(self.content.as_str()),
         }
-    }
-
-    /// Canonical JSON: the members are in the order of their names.
-    fn write(&self, out: &mut String, form: &Form<'_>) {
-        use std::fmt::Write as _;
-        out.push_str("{\"auth_events\":");
-        push_ids(out, &self.auth_events);
-        out.push_str(",\"content\":");
-        out.push_str(form.content);
-        write!(out, ",\"depth\":{}", self.depth.0).expect("writing to a string does not fail");
-        if let Some(hash) = form.hash {
-            out.push_str(",\"hashes\":{\"sha256\":\"");
-            out.push_str(hash);
-            out.push_str("\"}");
-        }
-        write!(out, ",\"origin_server_ts\":{}", self.origin_server_ts.0)
-            .expect("writing to a string does not fail");
-        out.push_str(",\"prev_events\":");
-        push_ids(out, &self.prev_events);
-        if let Some(redacts) = &self.redacts
-            && !form.is_redacted
-            && !self.rules.redaction.content_field_redacts
-        {
-            out.push_str(",\"redacts\":");
-            push_string(out, redacts.as_str());
-        }
-        if let Some(room_id) = &self.room_id {
-            out.push_str(",\"room_id\":");
-            push_string(out, room_id.as_str());
-        }
-        out.push_str(",\"sender\":");
-        push_string(out, self.sender.as_str());
-        if let Some(signature) = form.signature {
-            out.push_str(",\"signatures\":");
-            out.push_str(signature);
-        }
-        if let Some(state_key) = &self.state_key {
-            out.push_str(",\"state_key\":");
-            push_string(out, state_key);
-        }
-        out.push_str(",\"type\":");
-        push_string(out, form.kind);
-        out.push('}');
-    }
-}
-
-/// Which of an event's forms is written.
-struct Form<'a> {
-    kind: &'a str,
-    content: &'a str,
-    hash: Option<&'a str>,
-    signature: Option<&'a str>,
-    is_redacted: bool,
-}
-
-fn signature_member(signer: &impl Signer, signature: &str) -> String {
-    let mut out = String::with_capacity(160);
-    out.push('{');
-    push_string(&mut out, signer.server_name().as_str());
-    out.push_str(":{");
-    push_string(&mut out, signer.key_id());
-    out.push_str(":\"");
-    out.push_str(signature);
-    out.push_str("\"}}");
-    out
-}
-
-fn push_ids(out: &mut String, ids: &[OwnedEventId]) {
-    out.push('[');
-    for (index, id) in ids.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        push_string(out, id.as_str());
-    }
-    out.push(']');
-}
-
-/// A draft can be authorized before it is signed: the rules of versions 6 to 12 never look at the event's own id.
-static UNNAMED: LazyLock<OwnedEventId> =
-    LazyLock::new(|| EventId::parse("$not-signed-yet").expect("an event id"));
-
-impl Event for Draft {
-    type Id = OwnedEventId;
-
-    fn event_id(&self) -> &OwnedEventId {
-        &UNNAMED
-    }
-
-    fn room_id(&self) -> Option<&RoomId> {
-        self.room_id.as_deref()
-    }
-
-    fn sender(&self) -> &UserId {
-        &self.sender
-    }
-
-    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
-        self.origin_server_ts
-    }
-
-    fn event_type(&self) -> &TimelineEventType {
-        &self.kind
-    }
-
-    fn content(&self) -> &RawValue {
-        self.content.as_raw()
-    }
-
-    fn state_key(&self) -> Option<&str> {
-        self.state_key.as_deref()
-    }
-
-    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.prev_events.iter())
-    }
-
-    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &OwnedEventId> + '_> {
-        Box::new(self.auth_events.iter())
-    }
-
-    fn redacts(&self) -> Option<&OwnedEventId> {
-        self.redacts.as_ref()
-    }
-
-    fn rejected(&self) -> bool {
-        false
     }
 }
 

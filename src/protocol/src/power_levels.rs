@@ -1,5 +1,5 @@
-//! Who may do what in a room: the power levels of users and what actions need, with the creators' infinite level of room
-//! version 12. For answers and decisions outside of the authorization rules, which read the same events for themselves:
+//! Who may do what in a room: the power levels of users and those that actions need, with the creators' infinite level of room
+//! version 12. For answers and for decisions outside the authorization rules, which read the same events on their own:
 //! redactions, notifications, who may publish a room.
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,14 +11,19 @@ use ruma::{
     state_res::events::{RoomCreateEvent, RoomPowerLevelsEvent, RoomPowerLevelsIntField},
 };
 
-use crate::authorize::{AuthError, AuthEvent};
+use serde::Deserialize;
+
+use crate::{
+    authorize::{AuthError, AuthEvent},
+    content::Content,
+};
 
 /// The level of a creator of a room without power levels, before room version 12.
 const CREATOR_WITHOUT_EVENT: i32 = 100;
-/// What `notifications` asks for where it says nothing.
+/// The level that a mention needs if `notifications` has no entry for it.
 const NOTIFICATION_DEFAULT: i32 = 50;
 
-/// A room's power levels, taken apart once and good for as long as its power level event is the current one.
+/// A room's power levels, parsed once and valid as long as its power level event is the current one.
 #[derive(Clone, Debug)]
 pub struct PowerLevels {
     creators: HashSet<OwnedUserId>,
@@ -37,7 +42,7 @@ pub struct PowerLevels {
 }
 
 impl PowerLevels {
-    /// An error means that the room's events are such that the authorization rules refuse everything.
+    /// An error means that the authorization rules refuse every event that needs these levels.
     pub fn new(
         rules: &RoomVersionRules,
         create: &AuthEvent,
@@ -86,7 +91,7 @@ impl PowerLevels {
             .into()
     }
 
-    /// Those whom the create event names: its sender, since version 12 also `additional_creators`.
+    /// The sender of the create event (until version 10, its `creator`), since version 12 also its `additional_creators`.
     pub fn creators(&self) -> &HashSet<OwnedUserId> {
         &self.creators
     }
@@ -122,7 +127,7 @@ impl PowerLevels {
         self.of(user) >= self.ban && self.of(user) > self.of(target)
     }
 
-    /// Other people's events; one's own need only the level to send a redaction.
+    /// Events of others; redacting one's own needs only the level to send a redaction.
     pub fn may_redact_others(&self, user: &UserId) -> bool {
         self.of(user) >= self.redact
     }
@@ -136,6 +141,35 @@ impl PowerLevels {
             .unwrap_or_else(|| NOTIFICATION_DEFAULT.into());
         self.of(user) >= needed
     }
+}
+
+/// Why the content of a new power level event is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("power levels are not valid: {0}")]
+pub struct LevelsError(String);
+
+/// Checks the content of a power level event that a user of this server sends, in any room version: levels must be integers.
+/// The authorization rules of room versions 1 to 9 also accept strings, but only so that old events stay valid
+/// (server-server API, "Definitions").
+pub fn validate_new(content: &Content) -> Result<(), LevelsError> {
+    serde_json::from_str::<NewLevels>(content.as_str())
+        .map(|_| ())
+        .map_err(|error| LevelsError(error.to_string()))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NewLevels {
+    ban: Int,
+    events: BTreeMap<TimelineEventType, Int>,
+    events_default: Int,
+    invite: Int,
+    kick: Int,
+    notifications: BTreeMap<String, Int>,
+    redact: Int,
+    state_default: Int,
+    users: BTreeMap<OwnedUserId, Int>,
+    users_default: Int,
 }
 
 fn users(
@@ -239,6 +273,39 @@ mod tests {
         assert!(!levels.may_invite(user));
         assert!(levels.may_redact_others(user) && !levels.may_redact_others(other));
         assert!(levels.may_notify(user, "room") && !levels.may_notify(user, "other"));
+    }
+
+    #[test]
+    fn new_levels_are_integers() {
+        let check = |content: Value| validate_new(&Content::of(&content).expect("content"));
+        assert_eq!(check(json!({})), Ok(()));
+        let whole = json!({
+            "ban": 50, "events": { "m.room.name": -1 }, "events_default": 0, "invite": 0, "kick": 50, "other": "50",
+            "notifications": { "room": 50 }, "redact": 50, "state_default": 50, "users": { "@a:x": 100 }, "users_default": 0,
+        });
+        assert_eq!(check(whole.clone()), Ok(()));
+        let names = whole.as_object().expect("an object").keys();
+        for name in names.filter(|name| *name != "other") {
+            for wrong in [json!("50"), json!(null), json!([1]), json!({ "@a:x": "1" })] {
+                assert!(check(json!({ name: wrong })).is_err(), "{name}: {wrong}");
+            }
+        }
+        assert!(
+            check(json!({ "users": { "a": 1 } })).is_err(),
+            "not a user id"
+        );
+    }
+
+    #[test]
+    fn levels_of_old_rooms_may_be_any_number() {
+        let create = json!({ "creator": "@creator:x" });
+        for version in [RoomVersionId::V1, RoomVersionId::V5] {
+            let content = json!({ "users": { "@u:x": 50.57, "@v:x": i64::MAX }, "ban": "000060", "kick": "+70" });
+            let levels = levels(&version, &create, Some(&content)).expect("levels");
+            assert_eq!(levels.of(user_id!("@u:x")), int!(50));
+            assert_eq!(levels.of(user_id!("@v:x")), Int::MAX);
+            assert_eq!((levels.ban, levels.kick), (int!(60), int!(70)));
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! Reading the parts of a JSON object out of its text, without building anything in memory. Events are stored as the text
-//! that was signed; what clients get is spliced from it, so hot paths only need to know where each part begins and ends.
+//! Finds the parts of a JSON object in its text, without building anything in memory. Events are stored as the text that was
+//! signed, and client JSON is spliced from it, so hot paths only need to know where each part begins and ends.
 //!
-//! The text must be JSON already (it was parsed or written by this server): what is not is answered with an error or with
-//! nonsense, never with a panic. Keys are compared as they are written, which canonical JSON makes unique.
+//! The text must be valid JSON (this server parsed or wrote it). Invalid text gives an error or a meaningless result, never a
+//! panic. Keys are compared as they are written, which canonical JSON makes unique.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, UInt};
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, UInt, room_version_rules::RedactionRules};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// The text is not an object, or lacks what every event has.
+/// The text is not an object, or lacks a field that every event has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {
     #[error("text is not a JSON object")]
@@ -17,7 +19,7 @@ pub enum ScanError {
     Field(&'static str),
 }
 
-/// Where a value stands in its text, in bytes; strings with their quotes.
+/// The place of a value in its text, in bytes; strings with their quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Span {
     pub start: u32,
@@ -25,14 +27,14 @@ pub struct Span {
 }
 
 impl Span {
-    /// The value's own text. Empty where the span is not one of `json`.
+    /// The value's own text. Empty if the span does not fit `json`.
     pub fn of(self, json: &str) -> &str {
         json.get(self.start as usize..self.end as usize)
             .unwrap_or_default()
     }
 }
 
-/// Where the parts of an event stand in its text. `unsigned` is there only in what other servers send.
+/// The places of an event's parts in its text. Stored events have no `unsigned`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Parts {
     pub auth_events: Span,
@@ -70,7 +72,8 @@ impl Parts {
         text(self.room_id?.of(json))
     }
 
-    /// The event that this one redacts, wherever its room version has it.
+    /// The event that this one redacts. Only for events of this server, which have it in one place: events of other servers may
+    /// have a second, meaningless one, see [`Parts::redacts_of`].
     pub fn redacts(self, json: &str) -> Option<Cow<'_, str>> {
         match self.redacts {
             Some(span) => text(span.of(json)),
@@ -78,9 +81,19 @@ impl Parts {
         }
     }
 
+    /// The event that this one redacts, from the place where its room version has it.
+    pub fn redacts_of<'a>(self, json: &'a str, rules: &RedactionRules) -> Option<Cow<'a, str>> {
+        if rules.content_field_redacts {
+            string_member(self.content(json), "redacts")
+        } else {
+            text(self.redacts?.of(json))
+        }
+    }
+
+    /// Times beyond the integers of canonical JSON, which events of room versions 1 to 5 may have, are the greatest of these.
     pub fn origin_server_ts(self, json: &str) -> Option<MilliSecondsSinceUnixEpoch> {
         let number = self.origin_server_ts.of(json).parse().ok()?;
-        UInt::new(number).map(MilliSecondsSinceUnixEpoch)
+        Some(MilliSecondsSinceUnixEpoch(UInt::new_saturating(number)))
     }
 
     pub fn depth(self, json: &str) -> Option<u64> {
@@ -88,11 +101,60 @@ impl Parts {
     }
 
     pub fn previous_events(self, json: &str) -> Option<Vec<OwnedEventId>> {
-        serde_json::from_str(self.prev_events.of(json)).ok()
+        references(self.prev_events.of(json))
     }
 
     pub fn auth_events(self, json: &str) -> Option<Vec<OwnedEventId>> {
-        serde_json::from_str(self.auth_events.of(json)).ok()
+        references(self.auth_events.of(json))
+    }
+}
+
+/// Ids of referenced events: a list of ids, or in room versions 1 and 2 of pairs of an id and hashes.
+fn references(list: &str) -> Option<Vec<OwnedEventId>> {
+    let list: Vec<Reference> = serde_json::from_str(list).ok()?;
+    Some(list.into_iter().map(|reference| reference.0).collect())
+}
+
+/// The strings of a list that contains nothing else.
+pub(crate) fn strings(list: &str) -> Option<Vec<Cow<'_, str>>> {
+    let list: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    list.into_iter().map(|item| text(item.get())).collect()
+}
+
+/// The first items of a list of pairs of a string and an object.
+pub(crate) fn pairs(list: &str) -> Option<Vec<Cow<'_, str>>> {
+    let list: Vec<(&RawValue, &RawValue)> = serde_json::from_str(list).ok()?;
+    list.into_iter()
+        .map(|(id, hashes)| text(id.get()).filter(|_| hashes.get().starts_with('{')))
+        .collect()
+}
+
+struct Reference(OwnedEventId);
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReferenceVisitor)
+    }
+}
+
+struct ReferenceVisitor;
+
+impl<'de> Visitor<'de> for ReferenceVisitor {
+    type Value = Reference;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an event id, or a pair of an event id and hashes")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, id: &str) -> Result<Reference, E> {
+        OwnedEventId::try_from(id).map(Reference).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Reference, A::Error> {
+        let id = pair.next_element()?;
+        let id = id.ok_or_else(|| A::Error::custom("a reference without an id"))?;
+        while pair.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Reference(id))
     }
 }
 
@@ -171,7 +233,7 @@ pub fn members(object: &str) -> Result<Vec<(&str, &str)>, ScanError> {
     Ok(all)
 }
 
-/// What a JSON string says; `None` where the text is none.
+/// The value of a JSON string; `None` if the text is not one.
 pub fn text(value: &str) -> Option<Cow<'_, str>> {
     let inside = value.strip_prefix('"')?.strip_suffix('"')?;
     if inside.contains('\\') {
@@ -181,7 +243,7 @@ pub fn text(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// In the order in which `scan` takes them apart.
+/// In the order of the array in `scan`.
 const PLACES: [&str; 11] = [
     "auth_events",
     "content",
@@ -377,6 +439,32 @@ mod tests {
             scan(&new).expect("an event").redacts(&new).as_deref(),
             Some("$y")
         );
+    }
+
+    #[test]
+    fn a_second_redacts_in_the_wrong_place_is_not_read() {
+        let both = EVENT
+            .replace(r#""room_id""#, r#""redacts":"$top","room_id""#)
+            .replace(r#""content":{"#, r#""content":{"redacts":"$content","#);
+        let parts = scan(&both).expect("an event");
+        let redacts = |rules: RedactionRules| parts.redacts_of(&both, &rules);
+        assert_eq!(redacts(RedactionRules::V1).as_deref(), Some("$top"));
+        assert_eq!(redacts(RedactionRules::V9).as_deref(), Some("$top"));
+        assert_eq!(redacts(RedactionRules::V11).as_deref(), Some("$content"));
+    }
+
+    #[test]
+    fn references_of_both_formats_are_read() {
+        let pairs = r#"[["$a:x",{"sha256":"h"}],["$b:x",{}]]"#;
+        let old = EVENT.replace(r#"["$p","$q"]"#, pairs);
+        let ids = scan(&old).expect("an event").previous_events(&old);
+        assert_eq!(ids.expect("ids"), ["$a:x", "$b:x"]);
+
+        for broken in ["[1]", "[[]]", "[[1,{}]]", r#"["a"]"#, r#"[["a",{}]]"#] {
+            let old = EVENT.replace(r#"["$p","$q"]"#, broken);
+            let parts = scan(&old).expect("an event");
+            assert_eq!(parts.previous_events(&old), None, "{broken}");
+        }
     }
 
     #[test]

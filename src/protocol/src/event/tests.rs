@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    hash,
     redact::redact,
     room_version::{SUPPORTED, rules},
 };
@@ -51,11 +52,18 @@ fn draft(version: &RoomVersionId, kind: &str, content: &serde_json::Value) -> Dr
         kind: kind.into(),
         state_key: None,
         content: Content::of(content).expect("content"),
-        auth_events: vec![owned_event_id!("$auth")],
-        prev_events: vec![owned_event_id!("$previous")],
+        auth_events: vec![owned_event_id!("$auth:x")],
+        prev_events: vec![owned_event_id!("$previous:x")],
         depth: Depth(12),
         origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::from(1_700_000_000_u32)),
         redacts: None,
+        old_format: rules.event_format.require_event_id.then(|| {
+            Box::new(OldFormat {
+                event_id: owned_event_id!("$opaque:x"),
+                auth_hashes: vec![[1; 32]],
+                prev_hashes: vec![[255; 32]],
+            })
+        }),
     }
 }
 
@@ -78,10 +86,15 @@ fn assert_verifies(draft: &Draft, pdu: &SignedPdu) {
     let verified = verify_event(&keys, &object, draft.rules).expect("a signature");
     assert_eq!(verified, Verified::All);
     check_pdu_format(&object, &draft.rules.event_format).expect("the format of an event");
-    assert_eq!(
-        pdu.event_id,
-        format!("${}", reference_hash(&object, draft.rules).expect("a hash"))
-    );
+    assert_eq!(pdu.event_id, id_of(draft, &object));
+}
+
+/// The event id as ruma has it: its hash, or in room versions 1 and 2 what the event says.
+fn id_of(draft: &Draft, object: &CanonicalJsonObject) -> String {
+    match &draft.old_format {
+        Some(_) => object["event_id"].as_str().expect("an event id").to_owned(),
+        None => format!("${}", reference_hash(object, draft.rules).expect("a hash")),
+    }
 }
 
 #[test]
@@ -139,11 +152,45 @@ fn a_redacted_event_keeps_its_id_and_its_signature() {
         let object: CanonicalJsonObject = serde_json::from_str(&redacted).expect("JSON");
 
         assert!(!redacted.contains("Alice"));
+        assert_eq!(pdu.event_id, id_of(&draft, &object));
+        let hash = hash::reference_hash(draft.rules, &pdu.json).expect("a hash");
+        let known = ruma::signatures::reference_hash(&object, draft.rules).expect("a hash");
         assert_eq!(
-            pdu.event_id,
-            format!("${}", reference_hash(&object, draft.rules).expect("a hash"))
+            hash::id_of_hash(draft.rules, &hash),
+            draft.old_format.is_none().then_some(known)
         );
+        assert_eq!(hash::reference_hash(draft.rules, &redacted), Ok(hash));
     }
+}
+
+#[test]
+fn old_formats_name_themselves_and_hash_what_they_reference() {
+    for version in [RoomVersionId::V1, RoomVersionId::V2] {
+        let pdu = sign(&draft(&version, "m.room.message", &json!({})));
+        let event: serde_json::Value = serde_json::from_str(&pdu.json).expect("JSON");
+        assert_eq!(pdu.event_id, "$opaque:x");
+        assert_eq!(event["event_id"], "$opaque:x");
+        assert_eq!(
+            event["auth_events"],
+            json!([["$auth:x", { "sha256": "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE" }]])
+        );
+        assert_eq!(event["prev_events"][0][0], "$previous:x");
+    }
+}
+
+#[test]
+fn event_ids_have_the_alphabet_of_their_version() {
+    let ids = |version: &RoomVersionId| -> String {
+        let bodies = (0..20).map(|number| json!({ "body": number }));
+        bodies
+            .map(|body| sign(&draft(version, "m.room.message", &body)).event_id)
+            .map(|id| id.to_string())
+            .collect()
+    };
+    assert!(ids(&RoomVersionId::V3).contains(['/', '+']));
+    assert!(!ids(&RoomVersionId::V3).contains(['-', '_']));
+    assert!(ids(&RoomVersionId::V4).contains(['-', '_']));
+    assert!(!ids(&RoomVersionId::V4).contains(['/', '+']));
 }
 
 #[test]
@@ -178,11 +225,57 @@ fn sizes_are_limited() {
 }
 
 #[test]
+fn what_breaks_the_old_format_is_not_signed() {
+    let good = draft(&RoomVersionId::V12, "m.room.message", &json!({}));
+    let old = draft(&RoomVersionId::V1, "m.room.message", &json!({}));
+    let named = |change: fn(&mut OldFormat)| {
+        let mut draft = old.clone();
+        change(draft.old_format.as_mut().expect("an old format"));
+        draft
+    };
+    for (what, draft) in [
+        (
+            "no event id",
+            Draft {
+                old_format: None,
+                ..old.clone()
+            },
+        ),
+        (
+            "event id of another server",
+            named(|old| old.event_id = owned_event_id!("$opaque:y")),
+        ),
+        (
+            "event id without a server",
+            named(|old| old.event_id = owned_event_id!("$opaque")),
+        ),
+        ("missing hash", named(|old| old.prev_hashes.clear())),
+        (
+            "old format in a new room",
+            Draft {
+                old_format: old.old_format.clone(),
+                ..good
+            },
+        ),
+    ] {
+        let error = draft.sign(&TestSigner::new()).expect_err(what);
+        assert!(matches!(error, DraftError::Malformed(_)), "{what}: {error}");
+    }
+}
+
+#[test]
 fn what_breaks_the_format_is_not_signed() {
     let good = draft(&RoomVersionId::V12, "m.room.message", &json!({}));
     let create = draft(&RoomVersionId::V12, "m.room.create", &json!({}));
     let ids = |count: usize| vec![owned_event_id!("$e"); count];
     for (what, draft) in [
+        (
+            "depth",
+            Draft {
+                depth: Depth(1 << 53),
+                ..good.clone()
+            },
+        ),
         (
             "sender",
             Draft {
@@ -236,7 +329,12 @@ fn what_breaks_the_format_is_not_signed() {
 fn depth_does_not_overflow() {
     assert_eq!(Depth::after([]), Depth(1));
     assert_eq!(Depth::after([Depth(3), Depth(7)]), Depth(8));
-    assert_eq!(Depth::after([Depth(u64::MAX)]), Depth((1 << 53) - 1));
+    let limit = Depth::greatest(rules(&RoomVersionId::V6).expect("rules"));
+    assert_eq!(limit, Depth((1 << 53) - 1));
+    assert_eq!(Depth::after([limit]), limit);
+    let limit = Depth::greatest(rules(&RoomVersionId::V5).expect("rules"));
+    assert_eq!(limit, Depth((1 << 63) - 1));
+    assert_eq!(Depth::after([limit, Depth(u64::MAX)]), limit);
 }
 
 proptest! {

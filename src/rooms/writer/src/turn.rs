@@ -200,6 +200,7 @@ impl<'a> Turn<'a> {
             depth: Depth::after(ends.iter().map(|end| Depth(end.depth))),
             origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::new_saturating(now)),
             redacts: draft.redacts.as_ref().map(|target| target.id.clone()),
+            old_format: None,
         }
     }
 

@@ -194,7 +194,7 @@ mod tests {
         assert!(mistakes("[turn]\nuris = [\"turn:a\"]", &[]).contains("turn.shared_secret"));
         assert!(mistakes("[turn]\nusername = \"a\"", &[]).contains("turn.password"));
         assert!(mistakes("[turn]\nuris = [\"http://a\"]", &[]).contains("turns:"));
-        assert!(mistakes("default_room_version = \"5\"", &[]).contains("default_room_version"));
+        assert!(mistakes("default_room_version = \"13\"", &[]).contains("default_room_version"));
     }
 
     #[test]

@@ -272,7 +272,7 @@ impl Config {
         );
         check(
             protocol::room_version::SUPPORTED.contains(&self.default_room_version),
-            "`default_room_version` must be one of 6 to 12",
+            "`default_room_version` must be one of 1 to 12",
         );
         check(
             self.public_base_url
