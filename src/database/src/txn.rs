@@ -1,7 +1,7 @@
 //! A transaction's draft: what its body has read and written so far.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,7 +10,6 @@ use crate::{
     error::Result,
     key::Key,
     read::{Read, fetch, fetch_many, is_stored, walk, walk_raw},
-    server_log::Concern,
     stamp::{Placed, Position, Slot, Stamp},
     table::{LogEnd, Row, Rows},
     value::Value,
@@ -71,7 +70,10 @@ struct Draft {
     rows: BTreeMap<&'static str, BTreeMap<Raw, Cell>>,
     appends: Vec<Write>,
     slots: u32,
-    told: Vec<(Slot, Concern)>,
+    /// Log, value: what `append_once` has appended.
+    once: BTreeSet<(Address, Raw)>,
+    /// Log, slot: the places that those entries take.
+    taken: BTreeSet<(Address, Slot)>,
     durability: Durability,
 }
 
@@ -92,6 +94,24 @@ impl Draft {
         };
         let own = rows.range::<[u8], _>(span.bounds());
         own.map(|(key, cell)| (key.clone(), cell.read())).collect()
+    }
+
+    fn next_slot(&mut self) -> Slot {
+        self.slots += 1;
+        Slot(self.slots - 1)
+    }
+
+    /// The slot at which `value` enters `log`; `None` if an equal value is there already.
+    fn claim(&mut self, log: &Address, slot: Slot, value: Raw) -> Option<Slot> {
+        if !self.once.insert((log.clone(), value)) {
+            return None;
+        }
+        if self.taken.insert((log.clone(), slot)) {
+            return Some(slot);
+        }
+        let own = self.next_slot();
+        self.taken.insert((log.clone(), own));
+        Some(own)
     }
 
     fn clears_over(&self, span: &Span) -> Vec<Span> {
@@ -151,9 +171,7 @@ impl Txn {
 
     /// The place of the next thing that this transaction tells; it may enter several logs.
     pub fn slot(&self) -> Slot {
-        let mut draft = self.draft();
-        draft.slots += 1;
-        Slot(draft.slots - 1)
+        self.draft().next_slot()
     }
 
     /// One entry for each slot in each log: a second one would take the place of the first.
@@ -171,19 +189,14 @@ impl Txn {
         self.draft().durability = Durability::WithNext;
     }
 
-    /// The slot under which the server's log is told of `concern`; `None` if it knows already.
-    pub(crate) fn tell_at(&self, slot: Slot, concern: Concern) -> Option<Slot> {
-        let mut draft = self.draft();
-        if draft.told.iter().any(|(_, told)| *told == concern) {
-            return None;
+    /// Appends `value` unless this transaction has already appended an equal one to this log with
+    /// this method. If an earlier entry of this method has taken `slot` there, the value takes a
+    /// slot of its own.
+    pub fn append_once<V: Value>(&self, end: LogEnd<V>, slot: Slot, value: &V) {
+        let place = self.draft().claim(&end.at, slot, encode(value));
+        if let Some(place) = place {
+            self.append(end, place, value);
         }
-        let mut place = slot;
-        if draft.told.iter().any(|(taken, _)| *taken == slot) {
-            place = Slot(draft.slots);
-            draft.slots += 1;
-        }
-        draft.told.push((place, concern));
-        Some(place)
     }
 
     /// What there is to commit; `None` if nothing was written. Leaves the draft empty.

@@ -16,6 +16,7 @@ use crate::{
     stamp::{Position, Stamp},
     store::Store,
     suite::{COUNTS, ROOM, Result, db, get_count, page, write},
+    table::Table,
     txn::Txn,
 };
 
@@ -48,6 +49,26 @@ pub async fn one_commit_tells_each_concern_once(store: &Store) {
             .iter()
             .all(|concern| told.contains(concern))
     );
+}
+
+static NOTES: Table<Position, u64> = Table::new("suite_notes");
+
+/// The mechanism below [`server_log::tell`], on a log that has nothing to do with it.
+pub async fn a_value_enters_a_log_once_per_commit(store: &Store) {
+    let append = |txn: &Txn| {
+        let slot = txn.slot();
+        txn.append_once(NOTES.end(()), slot, &1);
+        txn.append_once(NOTES.end(()), slot, &1);
+        txn.append_once(NOTES.end(()), slot, &2);
+        txn.append_once(SERVER_LOG.end(()), slot, &Concern::Room(ROOM));
+    };
+    write(store, append).await;
+    write(store, append).await;
+    let notes = page(&db(store).await, NOTES.all(), 10).await;
+    let values: Vec<_> = notes.iter().map(|(_, value)| *value).collect();
+    assert_eq!(values, [1, 2, 1, 2]);
+    let log = page(&db(store).await, SERVER_LOG.all(), 10).await;
+    assert_eq!(log[0].0, notes[0].0, "another log keeps the slot");
 }
 
 pub async fn a_follower_waits_and_resumes_at_its_cursor(store: &Store) {

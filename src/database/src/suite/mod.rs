@@ -52,6 +52,7 @@ macro_rules! engine_suite {
             conflicts::a_body_that_always_loses_is_contended,
             conflicts::blind_writes_never_conflict,
             followers::one_commit_tells_each_concern_once,
+            followers::a_value_enters_a_log_once_per_commit,
             followers::a_follower_waits_and_resumes_at_its_cursor,
             followers::trimming_spares_what_a_follower_still_needs,
             followers::a_migration_runs_once_in_chunks_after_one_checkpoint,
