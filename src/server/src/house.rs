@@ -17,9 +17,9 @@ use users::{Users, UsersConfig};
 
 use crate::{config::Config, memory::Shares};
 
-/// The changes of stored data since the first release, oldest first.
-const MIGRATIONS: &[migrate::Migration] =
-    &[users::user_directory::REBUILD, rooms::REBUILD_OPEN_ROOMS];
+/// The changes of stored data since the first release, oldest first. None yet: databases of
+/// earlier schemas are from before that release and are refused.
+const MIGRATIONS: &[migrate::Migration] = &[];
 
 /// The ground floor: all that the operator's commands need.
 #[derive(Clone)]
@@ -55,8 +55,9 @@ impl Foundation {
             Options::new(&config.database.path, tasks.clone()).with_budget(shares.database);
         let engine = blocking(move || RocksEngine::open(&options)).await?;
         let store = engine.store();
-        migrate::run(&store, MIGRATIONS, async || {
-            before_migration(&engine, config).await
+        migrate::run(&store, MIGRATIONS, async |name| {
+            let engine = engine.clone();
+            blocking(move || engine.checkpoint_before(name)).await
         })
         .await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -175,14 +176,6 @@ impl House {
         let edge = Arc::new(Edge::new(routes, foundation.gate(config)));
         Ok(Self { edge, sync })
     }
-}
-
-/// A copy to return to, beside the database.
-async fn before_migration(engine: &RocksEngine, config: &Config) -> Result<(), OpenError> {
-    let engine = engine.clone();
-    let mut folder = config.database.path.clone().into_os_string();
-    folder.push(format!(".before-{}", env!("CARGO_PKG_VERSION")));
-    blocking(move || engine.checkpoint(folder.as_ref())).await
 }
 
 /// What waits for the disk runs where waiting does not hold others up.

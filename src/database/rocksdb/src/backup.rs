@@ -53,6 +53,47 @@ pub(crate) fn checkpoint(db: &DB, folder: &Path) -> Result<(), OpenError> {
     sync_parent(folder)
 }
 
+/// The checkpoint to return to if a migration turns out badly; `stamp` is the database's last
+/// commit. A complete one of this moment is used: it is there if the process was killed after it
+/// was made and before the migration began. The remains of an incomplete one are replaced.
+pub(crate) fn checkpoint_before(db: &DB, folder: &Path, stamp: Stamp) -> Result<(), OpenError> {
+    if folder.exists() {
+        match identity::check(folder) {
+            Ok(Identity::Ours { .. }) if stamp_of(folder)? == stamp => return Ok(()),
+            Ok(Identity::Ours { .. }) => return Err(OpenError::Occupied(folder.to_owned())),
+            Ok(Identity::Empty) | Err(OpenError::Foreign(_)) if is_incomplete(folder)? => {
+                fs::remove_dir_all(folder).map_err(OpenError::at(folder))?;
+            }
+            Ok(Identity::Empty) => return Err(OpenError::Occupied(folder.to_owned())),
+            Err(error) => return Err(error),
+        }
+    }
+    checkpoint(db, folder)
+}
+
+/// The last commit of a database that nobody has open.
+fn stamp_of(folder: &Path) -> Result<Stamp, OpenError> {
+    let options = Options::new(folder, TaskTracker::new()).rocksdb();
+    load_stamp(&DB::open_for_read_only(&options, folder, false)?)
+}
+
+/// Whether a folder without identity holds nothing but what RocksDB puts into a checkpoint.
+fn is_incomplete(folder: &Path) -> Result<bool, OpenError> {
+    for entry in fs::read_dir(folder).map_err(OpenError::at(folder))? {
+        let name = entry.map_err(OpenError::at(folder))?.file_name();
+        let name = name.to_string_lossy();
+        let is_known = name == "CURRENT"
+            || [".sst", ".log"].iter().any(|end| name.ends_with(end))
+            || ["MANIFEST-", "OPTIONS-", "AQUEDUCT."]
+                .iter()
+                .any(|start| name.starts_with(start));
+        if !is_known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Copies a backup to where a server will open it; neither may be open. Until it is complete it
 /// has another name, so an interrupted one leaves no database behind and can be run again.
 pub fn restore(restore: &Restore, clock: &dyn Clock) -> Result<Restored, OpenError> {

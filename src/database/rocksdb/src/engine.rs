@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError},
     thread::{self, JoinHandle},
 };
@@ -35,6 +35,7 @@ pub struct RocksEngine {
 }
 
 struct Inner {
+    path: PathBuf,
     base: Arc<Base>,
     queue: Arc<Queue>,
     published: Arc<Published>,
@@ -87,6 +88,7 @@ impl RocksEngine {
             .spawn(run);
         let committer = Some(committer.map_err(OpenError::at(path))?);
         let inner = Inner {
+            path: path.clone(),
             base,
             queue,
             published,
@@ -108,6 +110,17 @@ impl RocksEngine {
     /// threads. Table files are linked where the file system allows it, else copied.
     pub fn checkpoint(&self, folder: &Path) -> Result<(), OpenError> {
         backup::checkpoint(&self.inner.base.db, folder)
+    }
+
+    /// Makes the checkpoint to return to if the migration of this name turns out badly, beside the
+    /// database: `FOLDER.before-NAME`, with hyphens for spaces. To be called before the migration
+    /// begins; calling it again is harmless, and leaves a complete checkpoint as it is. One of the
+    /// same name from another time is an error, not overwritten. Waits for the disk.
+    pub fn checkpoint_before(&self, migration: &str) -> Result<(), OpenError> {
+        let mut folder = self.inner.path.clone().into_os_string();
+        folder.push(format!(".before-{}", migration.replace(' ', "-")));
+        let stamp = *self.inner.published.stamp.borrow();
+        backup::checkpoint_before(&self.inner.base.db, folder.as_ref(), stamp)
     }
 
     /// RocksDB's `wal.synced` ticker: disk syncs of the log since the database was opened.

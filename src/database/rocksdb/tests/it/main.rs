@@ -5,4 +5,5 @@ mod durability;
 mod fixture;
 mod identity;
 mod limits;
+mod migrations;
 mod suite;
