@@ -51,8 +51,9 @@ impl Foundation {
     /// Opens the database, or makes it, and brings it to this release's form.
     pub(crate) async fn lay(config: &Config, tasks: &TaskTracker) -> Result<Self, HouseError> {
         let shares = Shares::of(config);
-        let options =
-            Options::new(&config.database.path, tasks.clone()).with_budget(shares.database);
+        let options = Options::new(&config.database.path, tasks.clone())
+            .with_server_name(config.server_name.as_str())
+            .with_budget(shares.database);
         let engine = blocking(move || RocksEngine::open(&options)).await?;
         let store = engine.store();
         migrate::run(&store, MIGRATIONS, async |name| {

@@ -28,6 +28,8 @@ pub struct Restore {
     pub backup: PathBuf,
     /// Must not exist, or be empty.
     pub to: PathBuf,
+    /// The server that restores; the backup of another one is refused. `None` takes any.
+    pub server_name: Option<String>,
     /// Tables that come back empty: what may be used once only, and may have been since.
     pub clear: Vec<&'static str>,
 }
@@ -40,7 +42,11 @@ pub struct Restored {
     pub first: Stamp,
 }
 
-pub(crate) fn checkpoint(db: &DB, folder: &Path) -> Result<(), OpenError> {
+pub(crate) fn checkpoint(
+    db: &DB,
+    folder: &Path,
+    server_name: Option<&str>,
+) -> Result<(), OpenError> {
     if folder.exists() {
         return Err(OpenError::Occupied(folder.to_owned()));
     }
@@ -49,14 +55,19 @@ pub(crate) fn checkpoint(db: &DB, folder: &Path) -> Result<(), OpenError> {
     }
     Checkpoint::new(db)?.create_checkpoint(folder)?;
     // Last of all: without it the folder is no database, so half a backup is never restored.
-    identity::write(folder)?;
+    identity::write(folder, server_name)?;
     sync_parent(folder)
 }
 
 /// The checkpoint to return to if a migration turns out badly; `stamp` is the database's last
 /// commit. A complete one of this moment is used: it is there if the process was killed after it
 /// was made and before the migration began. The remains of an incomplete one are replaced.
-pub(crate) fn checkpoint_before(db: &DB, folder: &Path, stamp: Stamp) -> Result<(), OpenError> {
+pub(crate) fn checkpoint_before(
+    db: &DB,
+    folder: &Path,
+    server_name: Option<&str>,
+    stamp: Stamp,
+) -> Result<(), OpenError> {
     if folder.exists() {
         match identity::check(folder) {
             Ok(Identity::Ours { .. }) if stamp_of(folder)? == stamp => return Ok(()),
@@ -68,7 +79,7 @@ pub(crate) fn checkpoint_before(db: &DB, folder: &Path, stamp: Stamp) -> Result<
             Err(error) => return Err(error),
         }
     }
-    checkpoint(db, folder)
+    checkpoint(db, folder, server_name)
 }
 
 /// The last commit of a database that nobody has open.
@@ -97,7 +108,8 @@ fn is_incomplete(folder: &Path) -> Result<bool, OpenError> {
 /// Copies a backup to where a server will open it; neither may be open. Until it is complete it
 /// has another name, so an interrupted one leaves no database behind and can be run again.
 pub fn restore(restore: &Restore, clock: &dyn Clock) -> Result<Restored, OpenError> {
-    let Identity::Ours { .. } = identity::check(&restore.backup)? else {
+    let expected = restore.server_name.as_deref();
+    let Identity::Ours { server_name } = identity::check_server(&restore.backup, expected)? else {
         return Err(OpenError::Foreign(restore.backup.clone()));
     };
     let to = &restore.to;
@@ -113,7 +125,7 @@ pub fn restore(restore: &Restore, clock: &dyn Clock) -> Result<Restored, OpenErr
     fs::create_dir_all(&draft).map_err(OpenError::at(&draft))?;
     copy_files(&restore.backup, &draft)?;
     let restored = cut(&draft, &restore.clear, clock)?;
-    identity::write(&draft)?;
+    identity::write(&draft, expected.or(server_name.as_deref()))?;
     if to.exists() {
         fs::remove_dir_all(to).map_err(OpenError::at(to))?;
     }

@@ -23,8 +23,18 @@ pub(crate) struct Base {
 }
 
 impl Base {
+    /// Makes a database in a folder that has none.
+    pub(crate) fn create(options: &Options) -> Result<Self, OpenError> {
+        let mut rocksdb = options.rocksdb();
+        rocksdb.create_if_missing(true);
+        Self::open_with(options, rocksdb)
+    }
+
     pub(crate) fn open(options: &Options) -> Result<Self, OpenError> {
-        let rocksdb = options.rocksdb();
+        Self::open_with(options, options.rocksdb())
+    }
+
+    fn open_with(options: &Options, rocksdb: rocksdb::Options) -> Result<Self, OpenError> {
         let db = open_db(&rocksdb, &options.path)?;
         db.set_options(&[
             // Many range deletions in one memtable slow its reads down: flush it before that.

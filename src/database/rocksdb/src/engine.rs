@@ -36,6 +36,7 @@ pub struct RocksEngine {
 
 struct Inner {
     path: PathBuf,
+    server_name: Option<String>,
     base: Arc<Base>,
     queue: Arc<Queue>,
     published: Arc<Published>,
@@ -50,20 +51,8 @@ impl RocksEngine {
     /// is an error of writes from here on, and no longer a signal that ends the process.
     pub fn open(options: &Options) -> Result<Self, OpenError> {
         let path = &options.path;
-        let is_current = match identity::check(path)? {
-            Identity::Empty => {
-                fs::create_dir_all(path).map_err(OpenError::at(path))?;
-                identity::write(path)?;
-                true
-            }
-            Identity::Ours { version } => version == identity::SCHEMA_VERSION,
-        };
         ignore_file_size_signal();
-        let base = Arc::new(Base::open(options)?);
-        if !is_current {
-            // From here on an older release would misread it.
-            identity::write(path)?;
-        }
+        let base = Arc::new(open_or_create(options)?);
         let cuts = Cut::load_all(&base.db)?;
         let stamp = load_stamp(&base.db)?;
         let tables = Arc::new(Tables::load(&base.db)?);
@@ -89,6 +78,7 @@ impl RocksEngine {
         let committer = Some(committer.map_err(OpenError::at(path))?);
         let inner = Inner {
             path: path.clone(),
+            server_name: options.server_name.clone(),
             base,
             queue,
             published,
@@ -109,7 +99,8 @@ impl RocksEngine {
     /// everything up to some commit at or after the call. Waits for the disk: not for async
     /// threads. Table files are linked where the file system allows it, else copied.
     pub fn checkpoint(&self, folder: &Path) -> Result<(), OpenError> {
-        backup::checkpoint(&self.inner.base.db, folder)
+        let name = self.inner.server_name.as_deref();
+        backup::checkpoint(&self.inner.base.db, folder, name)
     }
 
     /// Makes the checkpoint to return to if the migration of this name turns out badly, beside the
@@ -120,7 +111,8 @@ impl RocksEngine {
         let mut folder = self.inner.path.clone().into_os_string();
         folder.push(format!(".before-{}", migration.replace(' ', "-")));
         let stamp = *self.inner.published.stamp.borrow();
-        backup::checkpoint_before(&self.inner.base.db, folder.as_ref(), stamp)
+        let name = self.inner.server_name.as_deref();
+        backup::checkpoint_before(&self.inner.base.db, folder.as_ref(), name, stamp)
     }
 
     /// RocksDB's `wal.synced` ticker: disk syncs of the log since the database was opened.
@@ -152,6 +144,27 @@ impl RocksEngine {
     /// further commit fails.
     pub async fn stopped(&self) {
         self.inner.stopped.cancelled().await;
+    }
+}
+
+/// A database is made only in an empty folder; everything else has to be complete.
+fn open_or_create(options: &Options) -> Result<Base, OpenError> {
+    let (path, server_name) = (&options.path, options.server_name.as_deref());
+    match identity::check_server(path, server_name)? {
+        Identity::Empty => {
+            fs::create_dir_all(path).map_err(OpenError::at(path))?;
+            identity::begin(path, server_name)?;
+            let base = Base::create(options)?;
+            identity::finish(path)?;
+            Ok(base)
+        }
+        Identity::Ours { server_name: found } => {
+            let base = Base::open(options)?;
+            if found.is_none() && server_name.is_some() {
+                identity::write(path, server_name)?;
+            }
+            Ok(base)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a database could not be opened, copied or restored.
+//! Errors of opening, copying and restoring a database.
 
 use std::{io, path::PathBuf};
 
@@ -19,6 +19,28 @@ pub enum OpenError {
         path: PathBuf,
         found: u32,
         known: u32,
+    },
+    /// An earlier release wrote it, and nothing can migrate it; nothing in it was touched.
+    #[error(
+        "the database in {} has schema version {found}, this program needs version {known} and \
+         has no migration from it; it was left unchanged",
+        path.display()
+    )]
+    Older {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    /// It belongs to another server; nothing in it was touched.
+    #[error(
+        "the database in {} belongs to the server `{found}`, and this is `{expected}`; it was \
+         left unchanged",
+        path.display()
+    )]
+    OtherServer {
+        path: PathBuf,
+        found: String,
+        expected: String,
     },
     /// Another process has it open.
     #[error("the database in {} is in use by another process", .0.display())]

@@ -12,6 +12,9 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub path: PathBuf,
+    /// The Matrix server whose data it is. A database of another server is refused; a new one, or
+    /// one without a name, gets this name. `None` takes any.
+    pub server_name: Option<String>,
     /// Uncompressed blocks, and the indexes and filters of files.
     pub block_cache_bytes: usize,
     /// Writes that are not in table files yet; also about the greatest size of the log.
@@ -31,6 +34,7 @@ impl Options {
     pub fn new(path: impl Into<PathBuf>, tasks: TaskTracker) -> Self {
         Self {
             path: path.into(),
+            server_name: None,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 16 << 20,
             window_bytes: 4 << 20,
@@ -39,6 +43,12 @@ impl Options {
             cold_reads: 16,
             tasks,
         }
+    }
+
+    #[must_use]
+    pub fn with_server_name(mut self, server_name: impl Into<String>) -> Self {
+        self.server_name = Some(server_name.into());
+        self
     }
 
     /// Divides one budget of bytes: about two thirds cache, a fifth writes, the rest the others.
@@ -59,7 +69,6 @@ impl Options {
         cache.set_num_shard_bits(3);
         let cache = Cache::new_lru_cache_opts(&cache);
         let mut options = rocksdb::Options::default();
-        options.create_if_missing(true);
         options.set_block_based_table_factory(&block_options(&cache));
         options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
             self.write_buffer_bytes,

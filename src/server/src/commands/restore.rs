@@ -16,6 +16,7 @@ pub(super) fn run(config: &Config, folder: &Path) -> Result<(), Failure> {
         &Restore {
             backup: folder.to_owned(),
             to: to.clone(),
+            server_name: Some(config.server_name.to_string()),
             // Whoever was given a key after the backup must not share it with somebody else.
             clear: vec![
                 ONE_TIME_KEYS.info().name,

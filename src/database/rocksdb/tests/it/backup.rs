@@ -16,6 +16,7 @@ fn backup_to(fixture: &Fixture) -> Restore {
     Restore {
         backup,
         to: fixture.folder.path().join("restored"),
+        server_name: None,
         clear: vec!["one_time", "no"],
     }
 }
