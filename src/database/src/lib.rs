@@ -15,6 +15,7 @@ mod random;
 mod read;
 pub mod recent;
 pub mod server_log;
+pub mod sizes;
 mod stamp;
 mod store;
 #[cfg(any(test, feature = "suite"))]

@@ -9,6 +9,7 @@ use crate::{
     error::{Result, StoreError},
     memory::Memory,
     read::{Read, Snapshot},
+    sizes::{Oversized, Sizes},
     stamp::{Position, Stamp},
     txn::Txn,
 };
@@ -17,14 +18,18 @@ use crate::{
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
+    sizes: Arc<Sizes>,
 }
 
 impl Store {
-    /// How often a body may lose the race before its caller is told.
+    /// How often a body may lose the race before its caller gets an error.
     const TRIES: u32 = 64;
 
     pub fn new(engine: Arc<dyn Engine>) -> Self {
-        Self { engine }
+        Self {
+            engine,
+            sizes: Arc::default(),
+        }
     }
 
     /// An empty database in memory, for tests; see [`Memory`] to inject errors.
@@ -58,6 +63,7 @@ impl Store {
                 return Ok((value, txn.stamp()));
             };
             drop(txn);
+            self.sizes.check(&commit);
             match self.engine.commit(commit).await {
                 Ok(stamp) => return Ok((value, stamp)),
                 Err(StoreError::Conflict) => {}
@@ -79,6 +85,12 @@ impl Store {
             Some(commit) => self.engine.commit(commit).await,
             None => Ok(txn.stamp()),
         }
+    }
+
+    /// The tables that got rows beyond the bounds of [`sizes`](crate::sizes), through this store
+    /// and its clones.
+    pub fn oversized(&self) -> Vec<Oversized> {
+        self.sizes.list()
     }
 
     /// The newest visible stamp, to be watched: it changes after each group of commits.
