@@ -3,10 +3,12 @@
 //! Declare a [`Table`] as a `static`, read it through [`Read`] on a [`Snapshot`] or a [`Txn`],
 //! change it in [`Store::transact`]. `docs/database.md` describes the tables of all parts.
 
+pub mod blocking;
 mod clock;
 pub mod engine;
 mod error;
 pub mod follow;
+pub mod hash;
 mod key;
 pub mod memory;
 pub mod migrate;
@@ -25,6 +27,7 @@ mod txn;
 mod value;
 
 pub use self::{
+    blocking::{Blocking, BlockingPool, Inline},
     clock::{Clock, Millis, MockClock, SystemClock},
     engine::Order,
     error::StoreError,

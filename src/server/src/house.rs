@@ -179,7 +179,12 @@ impl House {
     }
 }
 
-/// What waits for the disk runs where waiting does not hold others up.
+/// Opening, copying and closing the database wait for the disk, before and after there are tasks
+/// to own them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it opens and closes what the parts run on"
+)]
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,

@@ -57,7 +57,8 @@ impl Base {
         self.options.get_ticker_count(Ticker::WalFileSynced)
     }
 
-    /// Runs a read that may wait for the disk on a thread that may; only so many at once.
+    /// Runs a read that may wait for the disk on a thread that may; only so many at once. Not by
+    /// `database::Blocking`: these reads are what the other engines simulate.
     pub(crate) fn on_disk<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,

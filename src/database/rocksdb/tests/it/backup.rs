@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use database::{Clock, Millis, MockClock, Position, Read, Stamp, Store};
 use database_rocksdb::{OpenError, Restore, Restored, restore};
+use tokio_util::task::TaskTracker;
 
 use crate::fixture::{Fixture, ONE_TIME, ROWS, get, open, put};
 
@@ -48,7 +49,7 @@ async fn a_backup_under_load_holds_all_that_was_committed_before_it() {
     let engine = fixture.engine.clone();
     let backup = fixture.folder.path().join("backup");
     let to = backup.clone();
-    let made = tokio::task::spawn_blocking(move || engine.checkpoint(&to));
+    let made = TaskTracker::new().spawn_blocking(move || engine.checkpoint(&to));
     made.await.expect("no panic").expect("a backup");
     tasks.join_all().await;
 
