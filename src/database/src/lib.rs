@@ -23,6 +23,8 @@ mod store;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod txn;
 mod value;
 
