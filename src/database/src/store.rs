@@ -1,4 +1,4 @@
-//! The store: snapshots to read, transactions to change.
+//! The store: snapshots for reading, transactions for writing.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Store {
         Self::new(Arc::new(Memory::new()))
     }
 
-    /// The newest state that is visible, for as long as the snapshot is held.
+    /// The newest visible state, for as long as the snapshot is held.
     #[expect(
         clippy::unused_async,
         reason = "an engine across a network will have to ask"
@@ -73,7 +73,7 @@ impl Store {
         Err(StoreError::Contended.into())
     }
 
-    /// The parts of `transact`, for tests that do something between them.
+    /// The two halves of `transact`, for tests that act between them.
     #[cfg(any(test, feature = "suite"))]
     pub(crate) fn begin(&self) -> Txn {
         Txn::new(self.engine.snapshot())
@@ -98,8 +98,8 @@ impl Store {
         self.engine.published()
     }
 
-    /// What a stamp from a client's token means here: one that a restore from a backup has lost
-    /// is read as the last one of that backup. Every token goes through this.
+    /// Translates a stamp from a client's token: one that was lost by a restore from a backup
+    /// becomes the last one of that backup. Every token goes through this.
     pub fn clamp(&self, stamp: Stamp) -> Stamp {
         self.engine.clamp(stamp)
     }

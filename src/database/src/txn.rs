@@ -1,4 +1,4 @@
-//! A transaction's draft: what its body has read and written so far.
+//! A transaction's draft: the reads and writes of its body so far.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ pub struct Txn {
     draft: Arc<Mutex<Draft>>,
 }
 
-/// What a body last wrote to a row.
+/// The last write of a body to a row.
 #[derive(Clone)]
 enum Cell {
     Value(Raw),
@@ -33,7 +33,7 @@ enum Cell {
 }
 
 impl Cell {
-    /// What the body itself reads: a position that is not known yet reads as one after all.
+    /// The value that the body itself reads: a position that is not known yet reads as the greatest.
     fn read(&self) -> Option<Raw> {
         match self {
             Self::Value(value) => Some(value.clone()),
@@ -57,7 +57,7 @@ impl Cell {
 enum Own {
     Value(Raw),
     Absent,
-    /// It has not written it: what is stored counts.
+    /// The body has not written it: the stored value counts.
     Untouched,
 }
 
@@ -139,7 +139,7 @@ impl Txn {
         self.set(row.at, Cell::Value(encode(value)));
     }
 
-    /// A row that tells the position of `slot`.
+    /// A row that holds the position of `slot`.
     pub fn put_placed<V: Value>(&self, row: Row<Placed<V>>, value: &V, slot: Slot) {
         self.set(row.at, Cell::Placed(encode(value), slot));
     }
@@ -156,7 +156,7 @@ impl Txn {
             .insert(at.key, cell);
     }
 
-    /// Deletes all of `rows`, at the cost of one; what the body puts there later stays.
+    /// Deletes all of `rows` at the cost of one write; rows that the body puts there later stay.
     pub fn clear<K, V>(&self, rows: Rows<K, V>) {
         let span = rows.span;
         if span.is_empty() {
@@ -169,12 +169,12 @@ impl Txn {
         draft.clears.push(span);
     }
 
-    /// The place of the next thing that this transaction tells; it may enter several logs.
+    /// The place of the next thing that this transaction appends; it may enter several logs.
     pub fn slot(&self) -> Slot {
         self.draft().next_slot()
     }
 
-    /// One entry for each slot in each log: a second one would take the place of the first.
+    /// At most one entry per slot in each log: a second one would replace the first.
     pub fn append<V: Value>(&self, end: LogEnd<V>, slot: Slot, value: &V) {
         let mut raw = Vec::new();
         value.encode(&mut raw);
@@ -199,7 +199,7 @@ impl Txn {
         }
     }
 
-    /// What there is to commit; `None` if nothing was written. Leaves the draft empty.
+    /// The commit; `None` if nothing was written. Leaves the draft empty.
     pub(crate) fn finish(&self) -> Option<Commit> {
         let draft = std::mem::take(&mut *self.draft());
         if draft.appends.is_empty() && draft.clears.is_empty() && draft.rows.is_empty() {
@@ -224,7 +224,7 @@ impl Txn {
         })
     }
 
-    /// Own writes laid over what is stored.
+    /// Own writes merged over the stored rows.
     async fn merged(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Raw, Raw)>> {
         let (own, cleared) = {
             let draft = self.draft();
@@ -258,8 +258,8 @@ impl Txn {
         Ok(rows)
     }
 
-    /// Observed is what was looked at, not the whole span: behind the last row of a full page
-    /// anything may change without a conflict.
+    /// Only the part of the span that was looked at is observed: rows behind the last one of a full
+    /// page may change without a conflict.
     fn looked_at(&self, mut span: Span, order: Order, last: Option<Raw>) {
         if let Some(last) = last {
             span.end_with(&last, order);

@@ -1,5 +1,5 @@
-//! What every engine must do, as tests: `engine_suite!` makes a `#[tokio::test]` of each. The
-//! memory engine is the model; an engine that passes can take its place.
+//! The contract of engines as tests: `engine_suite!` makes a `#[tokio::test]` of each. The memory
+//! engine is the model; an engine that passes can take its place.
 
 #![expect(clippy::missing_panics_doc, reason = "a test that fails panics")]
 
@@ -21,7 +21,7 @@ use crate::{
     value::Value,
 };
 
-/// How many bytes of written keys the engines under test remember.
+/// Bytes of written keys that the engines under test remember.
 pub const WINDOW_BYTES: usize = 256 << 10;
 
 static MEMBERS: Table<(RoomNumber, UserNumber), Placed<u64>> = Table::new("suite_members");

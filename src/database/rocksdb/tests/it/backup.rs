@@ -1,4 +1,4 @@
-//! Backups of a live database, and what a restored one makes of old stamps.
+//! Backups of a live database, and old stamps in a restored one.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
