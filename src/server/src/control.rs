@@ -77,15 +77,7 @@ impl Order {
                     Err(error) => Err(error.to_string()),
                 }
             }
-            Self::Status => match foundation.engine.health() {
-                Health::Writable => Ok("the server runs, its database takes writes".to_owned()),
-                Health::Full => Err(
-                    "the disk is full: the database takes no writes until there is room".to_owned(),
-                ),
-                Health::ReadOnly(error) => Err(format!(
-                    "the database is read-only until the server is restarted: {error}"
-                )),
-            },
+            Self::Status => status(foundation),
             Self::Backup { folder } => {
                 let engine = foundation.engine.clone();
                 let to = folder.clone();
@@ -95,6 +87,22 @@ impl Order {
                 }
             }
         }
+    }
+}
+
+/// A failure if the database takes no writes. What the disk has refused besides is reported, but
+/// may be over.
+fn status(foundation: &Foundation) -> Report {
+    let health = foundation.engine.health();
+    let mut lines = vec![match &health {
+        Health::Writable => format!("the server runs, and {health}"),
+        _ => health.to_string(),
+    }];
+    lines.extend(foundation.engine.disk_errors());
+    let text = lines.join("\n");
+    match health {
+        Health::Writable => Ok(text),
+        _ => Err(text),
     }
 }
 

@@ -71,11 +71,12 @@ pub(crate) fn checkpoint_before(
     if folder.exists() {
         match identity::check(folder) {
             Ok(Identity::Ours { .. }) if stamp_of(folder)? == stamp => return Ok(()),
-            Ok(Identity::Ours { .. }) => return Err(OpenError::Occupied(folder.to_owned())),
             Ok(Identity::Empty) | Err(OpenError::Foreign(_)) if is_incomplete(folder)? => {
                 fs::remove_dir_all(folder).map_err(OpenError::at(folder))?;
             }
-            Ok(Identity::Empty) => return Err(OpenError::Occupied(folder.to_owned())),
+            Ok(Identity::Ours { .. } | Identity::Empty) => {
+                return Err(OpenError::Occupied(folder.to_owned()));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -124,7 +125,8 @@ pub fn restore(restore: &Restore, clock: &dyn Clock) -> Result<Restored, OpenErr
     }
     fs::create_dir_all(&draft).map_err(OpenError::at(&draft))?;
     copy_files(&restore.backup, &draft)?;
-    let restored = cut(&draft, &restore.clear, clock)?;
+    let options = Options::new(&draft, TaskTracker::new()).rocksdb();
+    let restored = cut(&options, &draft, &restore.clear, Stamp::START, clock)?;
     identity::write(&draft, expected.or(server_name.as_deref()))?;
     if to.exists() {
         fs::remove_dir_all(to).map_err(OpenError::at(to))?;
@@ -134,17 +136,22 @@ pub fn restore(restore: &Restore, clock: &dyn Clock) -> Result<Restored, OpenErr
     Ok(restored)
 }
 
-/// Gives the copy its new first stamp.
-fn cut(folder: &Path, clear: &[&str], clock: &dyn Clock) -> Result<Restored, OpenError> {
-    let options = Options::new(folder, TaskTracker::new()).rocksdb();
-    let db = open_db(&options, folder)?;
+/// Gives the copy its new first stamp, after those up to `used`, which were given out as well.
+pub(crate) fn cut(
+    options: &rocksdb::Options,
+    folder: &Path,
+    clear: &[&str],
+    used: Stamp,
+    clock: &dyn Clock,
+) -> Result<Restored, OpenError> {
+    let db = open_db(options, folder)?;
     let reached = load_stamp(&db)?;
     // Right after an earlier restore what was reached is a stamp that nothing has.
     let last = Cut::clamp(&Cut::load_all(&db)?, reached);
     let by_clock = Stamp::START
         .0
         .saturating_add(clock.now().0.saturating_mul(1 << 20));
-    let first = Stamp(by_clock.max(reached.0 + 1));
+    let first = Stamp(by_clock.max(reached.0 + 1).max(used.0 + 1));
     let tables = Tables::load(&db)?;
     let mut batch = WriteBatch::default();
     for number in clear.iter().filter_map(|table| tables.number(table)) {
@@ -159,7 +166,7 @@ fn cut(folder: &Path, clear: &[&str], clock: &dyn Clock) -> Result<Restored, Ope
 }
 
 /// A database is a flat folder. The identity is not copied: it comes when all is done.
-fn copy_files(from: &Path, to: &Path) -> Result<(), OpenError> {
+pub(crate) fn copy_files(from: &Path, to: &Path) -> Result<(), OpenError> {
     for entry in fs::read_dir(from).map_err(OpenError::at(from))? {
         let entry = entry.map_err(OpenError::at(from))?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -175,7 +182,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn sync_parent(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn sync_parent(path: &Path) -> Result<(), OpenError> {
     let folder = parent(path).unwrap_or(Path::new("."));
     File::open(folder)
         .and_then(|folder| folder.sync_all())

@@ -114,6 +114,7 @@ fn write_file(folder: &Path, name: &str, server_name: Option<&str>) -> io::Resul
     File::open(folder)?.sync_all()
 }
 
+/// Whether it is one of the plain files beside RocksDB's.
 pub(crate) fn is_identity(file_name: &OsStr) -> bool {
     [FILE, DRAFT, REPLACEMENT]
         .iter()
@@ -171,10 +172,11 @@ pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
 }
 
 fn is_of_new_database(name: &str, size: u64) -> bool {
+    let extension = Path::new(name).extension();
     ["CURRENT", "IDENTITY", "LOCK"].contains(&name)
         || ["MANIFEST-", "OPTIONS-"]
             .iter()
             .any(|start| name.starts_with(start))
-        || name.ends_with(".dbtmp")
-        || (name.ends_with(".log") && size == 0)
+        || extension.is_some_and(|end| end == "dbtmp")
+        || (size == 0 && extension.is_some_and(|end| end == "log"))
 }
