@@ -36,7 +36,7 @@ impl Millis {
 }
 
 pub trait Clock: Send + Sync {
-    /// What the wall clock says: for what is stored or shown. May jump.
+    /// The wall clock, for times that are stored or shown. May jump.
     fn now(&self) -> Millis;
     /// Time since some fixed moment of this process: for measuring. Never goes back.
     fn monotonic(&self) -> Duration;

@@ -13,7 +13,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Encoded keys and values.
 pub type Raw = Vec<u8>;
 
-/// Where one row is.
+/// The address of one row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     pub table: &'static str,
@@ -54,7 +54,7 @@ impl Span {
         (Bound::Included(self.from.as_slice()), to)
     }
 
-    /// Leaves only what comes after `last` in the given order.
+    /// Narrows the span to the keys after `last` in the given order.
     pub fn skip_past(&mut self, last: &[u8], order: Order) {
         match order {
             Order::Forward => self.from = just_after(last),
@@ -62,7 +62,7 @@ impl Span {
         }
     }
 
-    /// Leaves only what comes up to and with `last` in the given order.
+    /// Narrows the span to the keys up to and including `last` in the given order.
     pub fn end_with(&mut self, last: &[u8], order: Order) {
         match order {
             Order::Forward => self.to = Some(just_after(last)),
@@ -104,7 +104,7 @@ pub enum Write {
 }
 
 impl Write {
-    /// The finished row, in the commit of `stamp`; no value is a deletion.
+    /// The row as it is stored by the commit of `stamp`; no value is a deletion.
     pub fn finish(self, stamp: Stamp) -> (Address, Option<Raw>) {
         match self {
             Self::Put(at, value) => (at, Some(value)),
@@ -130,8 +130,8 @@ impl Write {
     }
 }
 
-/// What may wait (`WithNext`, 100 ms at most) rides along with the next group that syncs, and is
-/// published with it: nothing that is visible is not on disk.
+/// A commit that may wait (`WithNext`, 100 ms at most) is written with the next group that syncs,
+/// and published with it: everything visible is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     #[default]
@@ -154,7 +154,7 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// About what it costs to hold in memory while it waits, in bytes.
+    /// Approximate memory of the commit while it waits, in bytes.
     pub fn weight(&self) -> usize {
         const EACH: usize = 64;
         let points: usize = self.points.iter().map(|at| at.key.len() + EACH).sum();
@@ -165,7 +165,7 @@ impl Commit {
     }
 }
 
-/// Whether something could be read without waiting for a disk.
+/// Whether a row could be read without waiting for a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Now {
     Found,
@@ -187,8 +187,8 @@ pub trait Engine: Send + Sync {
     /// The newest published view. Cheap: readers share it.
     fn snapshot(&self) -> Arc<dyn View>;
 
-    /// All of it, atomically and on disk, or `Conflict`: what it read changed after `since`, also
-    /// by an earlier commit of the same group; or `since` is older than what the engine remembers.
+    /// All of it, atomically and on disk, or `Conflict`: rows that it read changed after `since`,
+    /// also by an earlier commit of the same group; or `since` is older than the engine remembers.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Stamp>>;
 
     /// The stamp of the newest published view, to be watched.
@@ -205,7 +205,7 @@ pub trait Engine: Send + Sync {
 pub trait View: Send + Sync {
     fn stamp(&self) -> Stamp;
 
-    /// Hands the value to `found` if it can be had without a disk.
+    /// Passes the value to `found` if it can be read without a disk.
     fn get_now(&self, table: &'static str, key: &[u8], found: &mut dyn FnMut(&[u8]))
     -> Result<Now>;
 
@@ -216,7 +216,7 @@ pub trait View: Send + Sync {
         keys: &'a [Raw],
     ) -> BoxFuture<'a, Result<Vec<Option<Raw>>>>;
 
-    /// Hands at most `limit` rows to `row`, as far as they can be had without a disk.
+    /// Passes at most `limit` rows to `row`, as far as they can be read without a disk.
     fn scan_now(
         &self,
         span: &Span,

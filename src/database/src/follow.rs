@@ -1,5 +1,5 @@
-//! Followers: parts that react to what others have committed. Each reads the server's log from a
-//! cursor of its own, which is durable; its effects and its cursor are one commit.
+//! Followers: parts that react to the commits of others. Each reads the server's log from its own
+//! durable cursor; its effects and its cursor are one commit.
 
 use tokio::sync::watch;
 
@@ -13,16 +13,16 @@ use crate::{
     txn::Txn,
 };
 
-/// The last entry of the server's log that each follower is done with, by its name. Written by the
-/// followers, mostly without waiting for a disk sync of its own (`may_wait`).
+/// The last entry of the server's log that each follower has processed, by its name. Written by the
+/// followers, mostly without waiting for their own disk sync (`may_wait`).
 pub static CURSORS: Table<String, Position> = Table::new("cursors");
 
-/// Where a follower begins that has no cursor yet.
+/// Where a follower without a cursor begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// With everything that is still in the log.
+    /// With the oldest entry that is still in the log.
     Oldest,
-    /// With what comes from now on.
+    /// With the first entry from now on.
     Newest,
 }
 
@@ -35,7 +35,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Goes on where the follower of this name has stopped. From here on the log is kept for it.
+    /// Resumes where the follower of this name has stopped. From now on the log is kept for it.
     pub async fn open(store: &Store, name: &'static str, begin: Begin) -> Result<Self> {
         let open = store.transact(|txn| async move {
             if let Some(cursor) = txn.get(CURSORS.at(name)).await? {
@@ -61,8 +61,8 @@ impl Follower {
         self.cursor
     }
 
-    /// Waits until there is something to do, and gives at least `limit` entries if there are as
-    /// many: whole commits, so the last one may bring more.
+    /// Waits for entries, and returns at least `limit` if there are as many: commits are returned
+    /// whole, so the last one may add more.
     pub async fn next(&mut self, limit: usize) -> Result<Vec<(Position, Concern)>> {
         loop {
             self.published.borrow_and_update();
@@ -99,7 +99,7 @@ impl Follower {
         self.cursor = to;
     }
 
-    /// Moves on with no effects. Nobody waits for the disk: after a crash these entries may come
+    /// Advances without effects. Does not wait for the disk: after a crash these entries may come
     /// again.
     pub async fn skip_to(&mut self, to: Position) -> Result<()> {
         let this = &*self;

@@ -3,10 +3,12 @@
 //! Declare a [`Table`] as a `static`, read it through [`Read`] on a [`Snapshot`] or a [`Txn`],
 //! change it in [`Store::transact`]. `docs/database.md` describes the tables of all parts.
 
+pub mod blocking;
 mod clock;
 pub mod engine;
 mod error;
 pub mod follow;
+pub mod hash;
 mod key;
 pub mod memory;
 pub mod migrate;
@@ -15,15 +17,19 @@ mod random;
 mod read;
 pub mod recent;
 pub mod server_log;
+pub mod sizes;
 mod stamp;
 mod store;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod txn;
 mod value;
 
 pub use self::{
+    blocking::{Blocking, BlockingPool, Inline},
     clock::{Clock, Millis, MockClock, SystemClock},
     engine::Order,
     error::StoreError,

@@ -1,41 +1,63 @@
 //! The engine in memory: the model that every other engine is tested against, and what the tests
 //! of the domain run on. Rows keep a version for each commit that somebody may still be reading.
+//!
+//! It behaves as the engine on a disk does where the domain can tell the difference: commits that
+//! meet are written as one group and may conflict within it, a commit goes on without its caller,
+//! and one that failed may be there after a restart. [`Faults`] brings each of these about.
+
+mod faults;
+#[cfg(test)]
+mod tests;
+mod view;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+pub use self::faults::Faults;
+use self::{faults::Fault, view::MemoryView};
 use crate::{
-    engine::{BoxFuture, Commit, Engine, Now, Order, Raw, Scan, Span, View},
+    engine::{BoxFuture, Commit, Engine, Raw, Span, View},
     error::{Result, StoreError},
     recent::Recent,
     stamp::Stamp,
 };
 
-/// A database in memory. Clones share it: a test that "restarts" builds its parts anew on a clone.
+/// A database in memory. Clones share it: a test that "restarts" builds its parts again on a
+/// clone, or on [`Memory::restarted`] where commits have failed.
 #[derive(Clone)]
 pub struct Memory {
     inner: Arc<Inner>,
 }
 
-/// What shall go wrong with a [`Memory`]; shared with it.
-#[derive(Clone)]
-pub struct Faults {
-    inner: Arc<Inner>,
-}
-
 struct Inner {
     state: RwLock<State>,
-    faults: Mutex<VecDeque<StoreError>>,
-    /// Commits wait while this is true, so that nothing new becomes visible.
-    held: watch::Sender<bool>,
+    queue: Mutex<Queue>,
+    faults: Mutex<VecDeque<Fault>>,
     cold: watch::Sender<bool>,
     published: watch::Sender<Stamp>,
     /// How many views of each stamp are alive.
     readers: Mutex<BTreeMap<Stamp, usize>>,
+    window: usize,
+}
+
+/// Commits that are not written yet.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Pending>,
+    /// While true, they stay here.
+    is_held: bool,
+    /// Whether commits whose callers are gone are written.
+    keeps_abandoned: bool,
+}
+
+struct Pending {
+    commit: Commit,
+    answer: oneshot::Sender<Result<Stamp>>,
 }
 
 type Value = Option<Arc<[u8]>>;
@@ -44,14 +66,15 @@ type Value = Option<Arc<[u8]>>;
 type Versions = Vec<(Stamp, Value)>;
 
 struct State {
+    /// The last commit that is visible.
     stamp: Stamp,
+    /// The last stamp that was taken, also by a commit that failed.
+    taken: Stamp,
     tables: BTreeMap<&'static str, BTreeMap<Raw, Versions>>,
     recent: Recent,
-}
-
-struct MemoryView {
-    stamp: Stamp,
-    inner: Arc<Inner>,
+    /// Commits that were answered as failures and may be there after a restart, oldest first. The
+    /// next success ends that: an engine that writes again has cut them off.
+    unsure: Vec<(Stamp, Commit)>,
 }
 
 impl Memory {
@@ -61,18 +84,29 @@ impl Memory {
 
     /// Remembers at most this many bytes of written keys for finding conflicts.
     pub fn with_window(bytes: usize) -> Self {
+        Self::from_tables(Stamp::START, BTreeMap::new(), bytes)
+    }
+
+    fn from_tables(
+        stamp: Stamp,
+        tables: BTreeMap<&'static str, BTreeMap<Raw, Versions>>,
+        window: usize,
+    ) -> Self {
         let state = State {
-            stamp: Stamp::START,
-            tables: BTreeMap::new(),
-            recent: Recent::new(Stamp::START, bytes),
+            stamp,
+            taken: stamp,
+            tables,
+            recent: Recent::new(stamp, window),
+            unsure: Vec::new(),
         };
         let inner = Inner {
             state: RwLock::new(state),
+            queue: Mutex::default(),
             faults: Mutex::default(),
-            held: watch::Sender::new(false),
             cold: watch::Sender::new(false),
-            published: watch::Sender::new(Stamp::START),
+            published: watch::Sender::new(stamp),
             readers: Mutex::default(),
+            window,
         };
         Self {
             inner: Arc::new(inner),
@@ -84,6 +118,34 @@ impl Memory {
             inner: self.inner.clone(),
         }
     }
+
+    /// The database as the next process finds it, with at most `unsure` of the commits that failed
+    /// and were kept by [`Faults::fail_but_keep_next`]. This one goes on as it is, without effect
+    /// on the new one: what waits in it is lost.
+    #[must_use]
+    pub fn restarted(&self, unsure: usize) -> Self {
+        let state = read(&self.inner.state);
+        let mut tables = BTreeMap::new();
+        for (table, rows) in &state.tables {
+            let live = rows.iter().filter_map(|(key, versions)| {
+                let value = as_of(versions, state.stamp)?;
+                Some((key.clone(), vec![(state.stamp, Some(value.clone()))]))
+            });
+            tables.insert(*table, live.collect());
+        }
+        let restarted = Self::from_tables(state.stamp, tables, self.inner.window);
+        for (stamp, commit) in state.unsure.iter().take(unsure) {
+            let mut new = write(&restarted.inner.state);
+            new.apply(*stamp, commit.clone(), *stamp);
+            new.stamp = *stamp;
+            new.taken = *stamp;
+            restarted.inner.published.send_replace(*stamp);
+        }
+        let mut new = write(&restarted.inner.state);
+        new.recent = Recent::new(new.stamp, self.inner.window);
+        drop(new);
+        restarted
+    }
 }
 
 impl Default for Memory {
@@ -92,60 +154,74 @@ impl Default for Memory {
     }
 }
 
-impl Faults {
-    /// The next `count` commits fail with this error, once each; adds to what is to fail already.
-    pub fn fail_next(&self, count: usize, error: &StoreError) {
-        lock(&self.inner.faults).extend(std::iter::repeat_n(error.clone(), count));
-    }
-
-    /// From now on commits wait, and nothing new becomes visible, until [`Faults::release`].
-    pub fn hold(&self) {
-        self.inner.held.send_replace(true);
-    }
-
-    pub fn release(&self) {
-        self.inner.held.send_replace(false);
-    }
-
-    /// Whether reads behave as if nothing were cached.
-    pub fn set_cold(&self, is_cold: bool) {
-        self.inner.cold.send_replace(is_cold);
-    }
-}
-
 impl Inner {
-    fn apply(&self, commit: Commit) -> Result<Stamp> {
-        if let Some(error) = lock(&self.faults).pop_front() {
+    /// Writes all that waits as one group: it becomes visible at once, and then all are answered.
+    fn commit_waiting(&self) {
+        let mut state = write(&self.state);
+        let (waiting, keeps_abandoned) = {
+            let mut queue = lock(&self.queue);
+            (mem::take(&mut queue.waiting), queue.keeps_abandoned)
+        };
+        let oldest = lock(&self.readers).keys().next().copied();
+        let oldest = oldest.map_or(state.stamp, |oldest| oldest.min(state.stamp));
+        let mut answers = Vec::with_capacity(waiting.len());
+        let mut last = None;
+        for Pending { commit, answer } in waiting {
+            if answer.is_closed() && !keeps_abandoned {
+                continue;
+            }
+            let result = self.try_commit(&mut state, commit, oldest);
+            last = result.as_ref().ok().copied().or(last);
+            answers.push((answer, result));
+        }
+        if let Some(last) = last {
+            state.stamp = last;
+            self.published.send_replace(last);
+        }
+        drop(state);
+        // A loser reads again before a winner might come back and win again.
+        answers.sort_by_key(|(_, result)| result.is_ok());
+        for (answer, result) in answers {
+            let _ = answer.send(result);
+        }
+    }
+
+    fn try_commit(&self, state: &mut State, commit: Commit, oldest: Stamp) -> Result<Stamp> {
+        let fault = lock(&self.faults).pop_front();
+        if let Some(Fault::Lost(error)) = fault {
             return Err(error);
         }
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.recent.conflicts_with(&commit) {
             return Err(StoreError::Conflict);
         }
-        let stamp = state.stamp.next();
-        let oldest = lock(&self.readers)
-            .keys()
-            .next()
-            .map_or(stamp, |oldest| *oldest);
-        for span in &commit.clears {
-            state.clear(span, stamp, oldest);
+        let stamp = state.taken.next();
+        state.taken = stamp;
+        if let Some(Fault::Kept(error)) = fault {
+            state.unsure.push((stamp, commit));
+            return Err(error);
         }
-        let mut keys = Vec::with_capacity(commit.writes.len());
-        for write in commit.writes {
-            let (at, value) = write.finish(stamp);
-            let rows = state.tables.entry(at.table).or_default();
-            let versions = rows.entry(at.key.clone()).or_default();
-            set(versions, stamp, value.map(Arc::from), oldest);
-            keys.push(at);
-        }
-        state.recent.remember(stamp, keys, commit.clears);
-        state.stamp = stamp;
-        self.published.send_replace(stamp);
+        state.unsure.clear();
+        state.apply(stamp, commit, oldest);
         Ok(stamp)
     }
 }
 
 impl State {
+    fn apply(&mut self, stamp: Stamp, commit: Commit, oldest: Stamp) {
+        for span in &commit.clears {
+            self.clear(span, stamp, oldest);
+        }
+        let mut keys = Vec::with_capacity(commit.writes.len());
+        for write in commit.writes {
+            let (at, value) = write.finish(stamp);
+            let rows = self.tables.entry(at.table).or_default();
+            let versions = rows.entry(at.key.clone()).or_default();
+            set(versions, stamp, value.map(Arc::from), oldest);
+            keys.push(at);
+        }
+        self.recent.remember(stamp, keys, commit.clears);
+    }
+
     fn clear(&mut self, span: &Span, stamp: Stamp, oldest: Stamp) {
         let Some(rows) = self.tables.get_mut(span.table).filter(|_| !span.is_empty()) else {
             return;
@@ -180,24 +256,24 @@ fn as_of(versions: &Versions, stamp: Stamp) -> Option<&Arc<[u8]>> {
 
 impl Engine for Memory {
     fn snapshot(&self) -> Arc<dyn View> {
-        let state = self
-            .inner
-            .state
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let stamp = state.stamp;
-        *lock(&self.inner.readers).entry(stamp).or_default() += 1;
-        Arc::new(MemoryView {
-            stamp,
-            inner: self.inner.clone(),
-        })
+        let state = read(&self.inner.state);
+        Arc::new(MemoryView::new(state.stamp, self.inner.clone()))
     }
 
+    /// In the queue when it is first polled; from then on it goes its way without its caller.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Stamp>> {
         Box::pin(async move {
-            let mut held = self.inner.held.subscribe();
-            let _ = held.wait_for(|is_held| !is_held).await;
-            self.inner.apply(commit)
+            let (answer, answered) = oneshot::channel();
+            let is_held = {
+                let mut queue = lock(&self.inner.queue);
+                queue.waiting.push(Pending { commit, answer });
+                queue.is_held
+            };
+            if !is_held {
+                self.inner.commit_waiting();
+            }
+            let gone = |_| StoreError::Unavailable("the commit was lost".to_owned());
+            answered.await.map_err(gone)?
         })
     }
 
@@ -206,238 +282,14 @@ impl Engine for Memory {
     }
 }
 
-impl Drop for MemoryView {
-    fn drop(&mut self) {
-        let mut readers = lock(&self.inner.readers);
-        if let Some(count) = readers.get_mut(&self.stamp) {
-            *count -= 1;
-            if *count == 0 {
-                readers.remove(&self.stamp);
-            }
-        }
-    }
-}
-
-impl MemoryView {
-    fn is_cold(&self) -> bool {
-        *self.inner.cold.borrow()
-    }
-
-    fn visit(&self, span: &Span, order: Order, limit: usize, row: &mut dyn FnMut(&[u8], &[u8])) {
-        let state = self
-            .inner
-            .state
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let Some(rows) = state.tables.get(span.table).filter(|_| !span.is_empty()) else {
-            return;
-        };
-        let rows = rows.range::<[u8], _>(span.bounds());
-        let live = |(key, versions)| as_of(versions, self.stamp).map(|value| (key, value));
-        let visit = |(key, value): (&Raw, &Arc<[u8]>)| row(key, value);
-        match order {
-            Order::Forward => rows.filter_map(live).take(limit).for_each(visit),
-            Order::Backward => rows.rev().filter_map(live).take(limit).for_each(visit),
-        }
-    }
-
-    fn value(&self, table: &str, key: &[u8]) -> Option<Arc<[u8]>> {
-        let state = self
-            .inner
-            .state
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        as_of(state.tables.get(table)?.get(key)?, self.stamp).cloned()
-    }
-}
-
-impl View for MemoryView {
-    fn stamp(&self) -> Stamp {
-        self.stamp
-    }
-
-    fn get_now(
-        &self,
-        table: &'static str,
-        key: &[u8],
-        found: &mut dyn FnMut(&[u8]),
-    ) -> Result<Now> {
-        if self.is_cold() {
-            return Ok(Now::Cold);
-        }
-        let Some(value) = self.value(table, key) else {
-            return Ok(Now::Absent);
-        };
-        found(&value);
-        Ok(Now::Found)
-    }
-
-    fn get<'a>(
-        &'a self,
-        table: &'static str,
-        keys: &'a [Raw],
-    ) -> BoxFuture<'a, Result<Vec<Option<Raw>>>> {
-        Box::pin(async move {
-            let values = keys.iter().map(|key| self.value(table, key));
-            Ok(values
-                .map(|value| value.map(|value| value.to_vec()))
-                .collect())
-        })
-    }
-
-    fn scan_now(
-        &self,
-        span: &Span,
-        order: Order,
-        limit: usize,
-        row: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<Scan> {
-        if !self.is_cold() {
-            self.visit(span, order, limit, row);
-            return Ok(Scan::Done);
-        }
-        // One row is in the cache, the next is not.
-        let mut last = None;
-        self.visit(span, order, limit.min(1), &mut |key, value| {
-            last = Some(key.to_vec());
-            row(key, value);
-        });
-        Ok(if limit > 1 {
-            Scan::Cold(last)
-        } else {
-            Scan::Done
-        })
-    }
-
-    fn scan<'a>(
-        &'a self,
-        span: &'a Span,
-        order: Order,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<(Raw, Raw)>>> {
-        Box::pin(async move {
-            let mut rows = Vec::new();
-            self.visit(span, order, limit, &mut |key, value| {
-                rows.push((key.to_vec(), value.to_vec()));
-            });
-            Ok(rows)
-        })
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
 
-    use super::*;
-    use crate::{Read, Store, Table, engine_suite, suite::WINDOW_BYTES};
-
-    static ROWS: Table<u64, u64> = Table::new("rows");
-
-    struct Fixture {
-        store: Store,
-    }
-
-    fn warm() -> Fixture {
-        Fixture {
-            store: Store::new(Arc::new(Memory::with_window(WINDOW_BYTES))),
-        }
-    }
-
-    engine_suite!(warm);
-
-    /// The suite again, with nothing in the cache.
-    mod cold {
-        use super::*;
-
-        fn cold() -> Fixture {
-            let memory = Memory::with_window(WINDOW_BYTES);
-            memory.faults().set_cold(true);
-            Fixture {
-                store: Store::new(Arc::new(memory)),
-            }
-        }
-
-        engine_suite!(cold);
-    }
-
-    async fn put(store: &Store, value: u64) -> Result<Stamp> {
-        let put = store.transact(|txn| async move {
-            txn.get(ROWS.at(1)).await?;
-            txn.put(ROWS.at(1), &value);
-            Ok(())
-        });
-        put.await.map(|((), stamp)| stamp)
-    }
-
-    async fn get(store: &Store) -> Option<u64> {
-        store
-            .snapshot()
-            .await
-            .expect("a snapshot")
-            .get(ROWS.at(1))
-            .await
-            .expect("a read")
-    }
-
-    #[tokio::test]
-    async fn injected_conflicts_run_the_body_again() {
-        let memory = Memory::new();
-        let store = Store::new(Arc::new(memory.clone()));
-        memory.faults().fail_next(63, &StoreError::Conflict);
-        assert!(put(&store, 1).await.is_ok());
-        memory.faults().fail_next(64, &StoreError::Conflict);
-        assert_eq!(put(&store, 2).await, Err(StoreError::Contended));
-        assert_eq!(get(&store).await, Some(1));
-    }
-
-    #[tokio::test]
-    async fn an_injected_failure_leaves_no_trace() {
-        let memory = Memory::new();
-        let store = Store::new(Arc::new(memory.clone()));
-        let failure = StoreError::Unavailable("the disk is full".to_owned());
-        memory.faults().fail_next(1, &failure);
-        assert_eq!(put(&store, 1).await, Err(failure));
-        assert_eq!(get(&store).await, None);
-        assert!(put(&store, 2).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn held_commits_are_not_visible_before_they_are_released() {
-        let memory = Memory::new();
-        let store = Store::new(Arc::new(memory.clone()));
-        memory.faults().hold();
-        let held = tokio::time::timeout(Duration::from_millis(10), put(&store, 1)).await;
-        assert!(held.is_err());
-        assert_eq!(get(&store).await, None);
-        let release = async { memory.faults().release() };
-        let (stamp, ()) = tokio::join!(put(&store, 2), release);
-        assert_eq!(stamp, Ok(Stamp::START.next()));
-        assert_eq!(get(&store).await, Some(2));
-    }
-
-    #[tokio::test]
-    async fn a_clone_is_the_same_database() {
-        let memory = Memory::new();
-        put(&Store::new(Arc::new(memory.clone())), 5)
-            .await
-            .expect("a commit");
-        assert_eq!(get(&Store::new(Arc::new(memory))).await, Some(5));
-    }
-
-    #[tokio::test]
-    async fn versions_that_nobody_reads_are_dropped() {
-        let memory = Memory::new();
-        let store = Store::new(Arc::new(memory.clone()));
-        for value in 0..100 {
-            put(&store, value).await.expect("a commit");
-        }
-        let state = memory.inner.state.read().expect("not poisoned");
-        let versions = &state.tables["rows"].values().next().expect("a row");
-        assert!(versions.len() <= 3, "{} versions", versions.len());
-    }
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,12 +12,12 @@ use crate::{
 };
 
 pub trait Read: Sync {
-    /// The stamp of what is read; a transaction's own writes come after it.
+    /// The stamp of the state that is read; a transaction's own writes come after it.
     fn stamp(&self) -> Stamp;
 
     fn get<V: Value>(&self, row: Row<V>) -> impl Future<Output = Result<Option<V>>> + Send;
 
-    /// Answers in the order of `rows`, which may be of different tables.
+    /// Values in the order of `rows`, which may be of different tables.
     fn get_many<V: Value>(
         &self,
         rows: Vec<Row<V>>,
@@ -44,8 +44,8 @@ pub trait Read: Sync {
     fn has_own<V>(&self, row: &Row<V>) -> bool;
 }
 
-/// The database as of one stamp, for as long as it is held. Cheap to take and to clone; old ones
-/// keep what was overwritten since on disk, so do not park them.
+/// The database as of one stamp, for as long as it is held. Cheap to take and to clone; old
+/// snapshots keep overwritten rows on disk, so do not park them.
 #[derive(Clone)]
 pub struct Snapshot(pub(crate) Arc<dyn View>);
 

@@ -1,4 +1,4 @@
-//! What was written lately, to find out whether a commit's reads still hold.
+//! The rows written by recent commits, for finding out whether a commit's reads still hold.
 //!
 //! Bounded in bytes: a commit that read before the oldest one remembered is a conflict.
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// The window of remembered commits, for one committer.
 pub struct Recent {
-    /// Commits up to this one are forgotten.
+    /// Commits up to this one are not remembered.
     floor: Stamp,
     limit: usize,
     held: usize,
@@ -50,7 +50,7 @@ impl Recent {
         }
     }
 
-    /// Whether something that `commit` read has changed since, or may have.
+    /// Whether a row that `commit` read has changed since, or may have.
     pub fn conflicts_with(&self, commit: &Commit) -> bool {
         if commit.points.is_empty() && commit.spans.is_empty() {
             return false;
@@ -91,7 +91,7 @@ impl Recent {
         stamp >= self.floor
     }
 
-    /// What commits after `since` have written there.
+    /// The rows that commits after `since` have written there.
     pub fn keys_within(&self, span: &Span, since: Stamp) -> impl Iterator<Item = &Address> {
         let later = self
             .past
@@ -109,7 +109,7 @@ impl Recent {
             .map(|(_, span)| span)
     }
 
-    /// Takes in a commit that was accepted. Stamps only ever grow.
+    /// Adds an accepted commit. Stamps only ever grow.
     pub fn remember(&mut self, stamp: Stamp, mut keys: Vec<Address>, clears: Vec<Span>) {
         keys.sort_unstable();
         let hashes: Vec<u64> = keys.iter().map(|at| self.hasher.hash_one(at)).collect();

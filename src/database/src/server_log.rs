@@ -1,5 +1,5 @@
 //! The one log of the whole server, which the followers read: every commit that a client can see
-//! tells here whom it concerns.
+//! names here the rooms and users that it concerns.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,8 @@ use crate::{
     value::Record,
 };
 
-/// Whom each commit concerns. Written by everyone through [`tell`], read by the followers,
-/// trimmed below the slowest of them.
+/// The rooms and users that each commit concerns. Written by all parts through [`tell`], read by
+/// the followers, trimmed below the cursor of the slowest follower.
 pub static SERVER_LOG: Table<Position, Concern> = Table::new("server_log");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,19 +25,17 @@ pub enum Concern {
     Room(RoomNumber),
     /// Something of the user's own changed: only the user sees it.
     User(UserNumber),
-    /// The user's devices or keys changed: everyone who shares a room with the user is told.
+    /// The user's devices or keys changed: all users who share a room with this one see it.
     DeviceList(UserNumber),
 }
 
 impl Record for Concern {}
 
-/// Enters `concern` into the server's log, at the position of `slot`. Once for each commit: what
-/// is told again is left out, and a second concern of one slot takes a slot of its own. A reader
-/// finds what happened in the concerned one's own logs, at the stamp of the entry.
+/// Appends `concern` to the server's log, at the position of `slot`. Each concern enters once per
+/// commit; a second concern at the same slot takes a slot of its own. A reader finds what happened
+/// in the logs of the room or user concerned, at the stamp of the entry.
 pub fn tell(txn: &Txn, slot: Slot, concern: Concern) {
-    if let Some(slot) = txn.tell_at(slot, concern) {
-        txn.append(SERVER_LOG.end(()), slot, &concern);
-    }
+    txn.append_once(SERVER_LOG.end(()), slot, &concern);
 }
 
 /// Drops the entries before `below`, as far as every follower with a cursor is done with them.

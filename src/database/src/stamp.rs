@@ -1,4 +1,4 @@
-//! Where things stand in the one total order of writes.
+//! Places in the one total order of writes.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ number_key!(Stamp);
 impl Record for Stamp {}
 
 impl Stamp {
-    /// What an empty database has reached. All commits have greater stamps; what is below is free
-    /// for positions that are counted down (backfill).
+    /// The stamp of an empty database. All commits have greater stamps; those below are free for
+    /// positions that are counted down (backfill).
     pub const START: Self = Self(1 << 63);
     pub const MAX: Self = Self(u64::MAX);
 
@@ -27,8 +27,8 @@ impl Stamp {
     }
 }
 
-/// Place of one thing that happened, the same in every log that it enters: things of one commit
-/// keep their order. Pagination tokens are positions.
+/// Place of one entry, the same in every log that it enters: the entries of one commit keep their
+/// order. Pagination tokens are positions.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -80,7 +80,7 @@ impl Position {
     }
 }
 
-/// The place of one thing of a transaction; its position is known once it commits.
+/// The place of an entry within its transaction; its position is known once it commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(pub(crate) u32);
 

@@ -1,4 +1,4 @@
-//! The store: snapshots to read, transactions to change.
+//! The store: snapshots for reading, transactions for writing.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::{
     error::{Result, StoreError},
     memory::Memory,
     read::{Read, Snapshot},
+    sizes::{Oversized, Sizes},
     stamp::{Position, Stamp},
     txn::Txn,
 };
@@ -17,14 +18,18 @@ use crate::{
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
+    sizes: Arc<Sizes>,
 }
 
 impl Store {
-    /// How often a body may lose the race before its caller is told.
+    /// How often a body may lose the race before its caller gets an error.
     const TRIES: u32 = 64;
 
     pub fn new(engine: Arc<dyn Engine>) -> Self {
-        Self { engine }
+        Self {
+            engine,
+            sizes: Arc::default(),
+        }
     }
 
     /// An empty database in memory, for tests; see [`Memory`] to inject errors.
@@ -32,7 +37,7 @@ impl Store {
         Self::new(Arc::new(Memory::new()))
     }
 
-    /// The newest state that is visible, for as long as the snapshot is held.
+    /// The newest visible state, for as long as the snapshot is held.
     #[expect(
         clippy::unused_async,
         reason = "an engine across a network will have to ask"
@@ -58,6 +63,7 @@ impl Store {
                 return Ok((value, txn.stamp()));
             };
             drop(txn);
+            self.sizes.check(&commit);
             match self.engine.commit(commit).await {
                 Ok(stamp) => return Ok((value, stamp)),
                 Err(StoreError::Conflict) => {}
@@ -67,7 +73,7 @@ impl Store {
         Err(StoreError::Contended.into())
     }
 
-    /// The parts of `transact`, for tests that do something between them.
+    /// The two halves of `transact`, for tests that act between them.
     #[cfg(any(test, feature = "suite"))]
     pub(crate) fn begin(&self) -> Txn {
         Txn::new(self.engine.snapshot())
@@ -81,13 +87,19 @@ impl Store {
         }
     }
 
+    /// The tables that got rows beyond the bounds of [`sizes`](crate::sizes), through this store
+    /// and its clones.
+    pub fn oversized(&self) -> Vec<Oversized> {
+        self.sizes.list()
+    }
+
     /// The newest visible stamp, to be watched: it changes after each group of commits.
     pub fn published(&self) -> watch::Receiver<Stamp> {
         self.engine.published()
     }
 
-    /// What a stamp from a client's token means here: one that a restore from a backup has lost
-    /// is read as the last one of that backup. Every token goes through this.
+    /// Translates a stamp from a client's token: one that was lost by a restore from a backup
+    /// becomes the last one of that backup. Every token goes through this.
     pub fn clamp(&self, stamp: Stamp) -> Stamp {
         self.engine.clamp(stamp)
     }

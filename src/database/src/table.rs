@@ -17,7 +17,7 @@ pub struct Table<K, V> {
     row: PhantomData<fn() -> (K, V)>,
 }
 
-/// What a table is, for the page that describes them all.
+/// A table's description, for the page that documents all of them.
 #[derive(Clone, Debug)]
 pub struct TableInfo {
     pub name: &'static str,
@@ -27,7 +27,7 @@ pub struct TableInfo {
     page: Page,
 }
 
-/// Keys and values as `Debug` writes them, so what is secret there stays secret.
+/// Keys and values as `Debug` writes them, so secrets stay hidden.
 type WrittenRows = Vec<(String, String)>;
 type Page = fn(&'static str, Snapshot, usize) -> BoxFuture<'static, Result<WrittenRows>>;
 
@@ -51,14 +51,14 @@ pub struct Rows<K, V> {
     row: PhantomData<fn() -> (K, V)>,
 }
 
-/// Where the next entry of a log goes. Not a `Row`: it can be appended to and nothing else.
+/// The end of a log, where the next entry goes. Not a `Row`: it can only be appended to.
 pub struct LogEnd<V> {
     pub(crate) at: Address,
     value: PhantomData<fn() -> V>,
 }
 
 impl<K, V> Table<K, V> {
-    /// `name` is unique in the whole house and never changes: it is on disk.
+    /// `name` is unique among all tables and never changes: it is stored on disk.
     pub const fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -126,7 +126,7 @@ impl<K: Key, V> Table<K, V> {
 }
 
 impl<K: LogKey, V> Table<K, V> {
-    /// The end of one log: `()` where the table is one log, else what stands before the position.
+    /// The end of one log: `()` where the table is one log, else the key parts before the position.
     pub fn end(&self, log: K::Log<'_>) -> LogEnd<V> {
         let at = Address {
             table: self.name,
@@ -140,25 +140,25 @@ impl<K: LogKey, V> Table<K, V> {
 }
 
 impl<K: Key, V> Rows<K, V> {
-    /// Only what comes after this key.
+    /// Only rows after this key.
     #[must_use]
     pub fn after(self, key: K::Ref<'_>) -> Self {
         self.start_at(just_after(&K::encode(key)))
     }
 
-    /// Only this key and what comes after it.
+    /// Only this key and the rows after it.
     #[must_use]
     pub fn from(self, key: K::Ref<'_>) -> Self {
         self.start_at(K::encode(key))
     }
 
-    /// Only what comes before this key.
+    /// Only rows before this key.
     #[must_use]
     pub fn before(self, key: K::Ref<'_>) -> Self {
         self.end_at(K::encode(key))
     }
 
-    /// Only this key and what comes before it.
+    /// Only this key and the rows before it.
     #[must_use]
     pub fn through(self, key: K::Ref<'_>) -> Self {
         self.end_at(just_after(&K::encode(key)))

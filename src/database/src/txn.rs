@@ -1,7 +1,7 @@
-//! A transaction's draft: what its body has read and written so far.
+//! A transaction's draft: the reads and writes of its body so far.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,7 +10,6 @@ use crate::{
     error::Result,
     key::Key,
     read::{Read, fetch, fetch_many, is_stored, walk, walk_raw},
-    server_log::Concern,
     stamp::{Placed, Position, Slot, Stamp},
     table::{LogEnd, Row, Rows},
     value::Value,
@@ -25,7 +24,7 @@ pub struct Txn {
     draft: Arc<Mutex<Draft>>,
 }
 
-/// What a body last wrote to a row.
+/// The last write of a body to a row.
 #[derive(Clone)]
 enum Cell {
     Value(Raw),
@@ -34,7 +33,7 @@ enum Cell {
 }
 
 impl Cell {
-    /// What the body itself reads: a position that is not known yet reads as one after all.
+    /// The value that the body itself reads: a position that is not known yet reads as the greatest.
     fn read(&self) -> Option<Raw> {
         match self {
             Self::Value(value) => Some(value.clone()),
@@ -58,7 +57,7 @@ impl Cell {
 enum Own {
     Value(Raw),
     Absent,
-    /// It has not written it: what is stored counts.
+    /// The body has not written it: the stored value counts.
     Untouched,
 }
 
@@ -71,7 +70,10 @@ struct Draft {
     rows: BTreeMap<&'static str, BTreeMap<Raw, Cell>>,
     appends: Vec<Write>,
     slots: u32,
-    told: Vec<(Slot, Concern)>,
+    /// Log, value: what `append_once` has appended.
+    once: BTreeSet<(Address, Raw)>,
+    /// Log, slot: the places that those entries take.
+    taken: BTreeSet<(Address, Slot)>,
     durability: Durability,
 }
 
@@ -92,6 +94,24 @@ impl Draft {
         };
         let own = rows.range::<[u8], _>(span.bounds());
         own.map(|(key, cell)| (key.clone(), cell.read())).collect()
+    }
+
+    fn next_slot(&mut self) -> Slot {
+        self.slots += 1;
+        Slot(self.slots - 1)
+    }
+
+    /// The slot at which `value` enters `log`; `None` if an equal value is there already.
+    fn claim(&mut self, log: &Address, slot: Slot, value: Raw) -> Option<Slot> {
+        if !self.once.insert((log.clone(), value)) {
+            return None;
+        }
+        if self.taken.insert((log.clone(), slot)) {
+            return Some(slot);
+        }
+        let own = self.next_slot();
+        self.taken.insert((log.clone(), own));
+        Some(own)
     }
 
     fn clears_over(&self, span: &Span) -> Vec<Span> {
@@ -119,7 +139,7 @@ impl Txn {
         self.set(row.at, Cell::Value(encode(value)));
     }
 
-    /// A row that tells the position of `slot`.
+    /// A row that holds the position of `slot`.
     pub fn put_placed<V: Value>(&self, row: Row<Placed<V>>, value: &V, slot: Slot) {
         self.set(row.at, Cell::Placed(encode(value), slot));
     }
@@ -136,7 +156,7 @@ impl Txn {
             .insert(at.key, cell);
     }
 
-    /// Deletes all of `rows`, at the cost of one; what the body puts there later stays.
+    /// Deletes all of `rows` at the cost of one write; rows that the body puts there later stay.
     pub fn clear<K, V>(&self, rows: Rows<K, V>) {
         let span = rows.span;
         if span.is_empty() {
@@ -149,14 +169,12 @@ impl Txn {
         draft.clears.push(span);
     }
 
-    /// The place of the next thing that this transaction tells; it may enter several logs.
+    /// The place of the next thing that this transaction appends; it may enter several logs.
     pub fn slot(&self) -> Slot {
-        let mut draft = self.draft();
-        draft.slots += 1;
-        Slot(draft.slots - 1)
+        self.draft().next_slot()
     }
 
-    /// One entry for each slot in each log: a second one would take the place of the first.
+    /// At most one entry per slot in each log: a second one would replace the first.
     pub fn append<V: Value>(&self, end: LogEnd<V>, slot: Slot, value: &V) {
         let mut raw = Vec::new();
         value.encode(&mut raw);
@@ -171,22 +189,17 @@ impl Txn {
         self.draft().durability = Durability::WithNext;
     }
 
-    /// The slot under which the server's log is told of `concern`; `None` if it knows already.
-    pub(crate) fn tell_at(&self, slot: Slot, concern: Concern) -> Option<Slot> {
-        let mut draft = self.draft();
-        if draft.told.iter().any(|(_, told)| *told == concern) {
-            return None;
+    /// Appends `value` unless this transaction has already appended an equal one to this log with
+    /// this method. If an earlier entry of this method has taken `slot` there, the value takes a
+    /// slot of its own.
+    pub fn append_once<V: Value>(&self, end: LogEnd<V>, slot: Slot, value: &V) {
+        let place = self.draft().claim(&end.at, slot, encode(value));
+        if let Some(place) = place {
+            self.append(end, place, value);
         }
-        let mut place = slot;
-        if draft.told.iter().any(|(taken, _)| *taken == slot) {
-            place = Slot(draft.slots);
-            draft.slots += 1;
-        }
-        draft.told.push((place, concern));
-        Some(place)
     }
 
-    /// What there is to commit; `None` if nothing was written. Leaves the draft empty.
+    /// The commit; `None` if nothing was written. Leaves the draft empty.
     pub(crate) fn finish(&self) -> Option<Commit> {
         let draft = std::mem::take(&mut *self.draft());
         if draft.appends.is_empty() && draft.clears.is_empty() && draft.rows.is_empty() {
@@ -211,7 +224,7 @@ impl Txn {
         })
     }
 
-    /// Own writes laid over what is stored.
+    /// Own writes merged over the stored rows.
     async fn merged(&self, span: Span, order: Order, limit: usize) -> Result<Vec<(Raw, Raw)>> {
         let (own, cleared) = {
             let draft = self.draft();
@@ -245,8 +258,8 @@ impl Txn {
         Ok(rows)
     }
 
-    /// Observed is what was looked at, not the whole span: behind the last row of a full page
-    /// anything may change without a conflict.
+    /// Only the part of the span that was looked at is observed: rows behind the last one of a full
+    /// page may change without a conflict.
     fn looked_at(&self, mut span: Span, order: Order, last: Option<Raw>) {
         if let Some(last) = last {
             span.end_with(&last, order);

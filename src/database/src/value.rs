@@ -25,7 +25,7 @@ pub trait Record: Serialize + DeserializeOwned + Send {
     /// The format that is written.
     const VERSION: u8 = 1;
 
-    /// Reads what an earlier release wrote, without its version byte.
+    /// Reads the form of an earlier release, without its version byte.
     fn decode_older(version: u8, raw: &[u8]) -> Result<Self> {
         let _ = (version, raw);
         Err(StoreError::Corrupt(std::any::type_name::<Self>()))

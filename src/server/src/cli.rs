@@ -31,8 +31,11 @@ pub(crate) enum Command {
     Serve,
     /// Reads the configuration, reports every mistake in it, and starts nothing.
     CheckConfig,
-    /// Says how the running server is, and fails if it cannot do its work: it does not run, or its database takes no writes.
+    /// Reports whether the running server is healthy, with the errors of its disk, and fails if it does not run or its database
+    /// takes no writes.
     Status,
+    /// Reads the whole database and reports what is damaged. The server must not run.
+    Check(CheckArguments),
     /// Makes and repairs accounts, whether the server runs or not.
     #[command(subcommand)]
     User(UserCommand),
@@ -59,6 +62,16 @@ pub(crate) enum UserCommand {
         /// The name, such as `alice`, or the whole user id.
         name: String,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArguments {
+    /// Where a log is damaged before its end, gives up the commits from there on, in a copy that takes the place of the
+    /// database. The damaged one is kept beside it, with `.damaged` after its name.
+    ///
+    /// One-time encryption keys are dropped, because some may have been used; clients upload new ones.
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Args)]

@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -77,15 +77,7 @@ impl Order {
                     Err(error) => Err(error.to_string()),
                 }
             }
-            Self::Status => match foundation.engine.health() {
-                Health::Writable => Ok("the server runs, its database takes writes".to_owned()),
-                Health::Full => Err(
-                    "the disk is full: the database takes no writes until there is room".to_owned(),
-                ),
-                Health::ReadOnly(error) => Err(format!(
-                    "the database is read-only until the server is restarted: {error}"
-                )),
-            },
+            Self::Status => status(foundation),
             Self::Backup { folder } => {
                 let engine = foundation.engine.clone();
                 let to = folder.clone();
@@ -95,6 +87,22 @@ impl Order {
                 }
             }
         }
+    }
+}
+
+/// A failure if the database takes no writes. What the disk has refused besides is reported, but
+/// may be over.
+fn status(foundation: &Foundation) -> Report {
+    let health = foundation.engine.health();
+    let mut lines = vec![match &health {
+        Health::Writable => format!("the server runs, and {health}"),
+        _ => health.to_string(),
+    }];
+    lines.extend(foundation.engine.disk_errors());
+    let text = lines.join("\n");
+    match health {
+        Health::Writable => Ok(text),
+        _ => Err(text),
     }
 }
 
@@ -133,8 +141,7 @@ pub(crate) fn listen(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let listener = bind_private(&path)?;
     drop(folder);
     let (foundation, stop, own) = (foundation.clone(), stop.clone(), tasks.clone());
     let remains = socket_path(config);
@@ -154,6 +161,25 @@ pub(crate) fn listen(
         }
     });
     Ok(())
+}
+
+/// A listening socket with mode 0600 from its first moment at `path`: it is bound in a private
+/// folder beside it, gets its mode there, and is then renamed.
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let mut folder = path.as_os_str().to_owned();
+    folder.push(".new");
+    let folder = PathBuf::from(folder);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let draft = folder.join("s");
+    let listener = UnixListener::bind(&draft)?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&draft, path)?;
+    fs::remove_dir(&folder)?;
+    Ok(listener)
 }
 
 async fn answer(stream: UnixStream, foundation: &Foundation) -> io::Result<()> {
@@ -200,4 +226,45 @@ fn socket(config: &Config) -> io::Result<(PathBuf, Option<fs::File>)> {
     };
     let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
     Ok((short, Some(folder)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::{fs::MetadataExt as _, net},
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+    };
+
+    use super::*;
+
+    /// Another thread looks at the socket all the time while it is made, again and again.
+    #[tokio::test]
+    async fn the_socket_is_never_open_to_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data.sock");
+        let is_done = AtomicBool::new(false);
+        let (path, is_done) = (&path, &is_done);
+        let looks = std::thread::scope(|threads| {
+            let watcher = threads.spawn(move || {
+                let mut looks = 0;
+                while !is_done.load(Relaxed) {
+                    if let Ok(data) = fs::symlink_metadata(path) {
+                        assert_eq!(data.mode() & 0o077, 0, "{:o}", data.mode());
+                        looks += 1;
+                    }
+                }
+                looks
+            });
+            for _ in 0..500 {
+                drop(bind_private(path).expect("it listens"));
+                fs::remove_file(path).expect("it is there");
+            }
+            let _listener = bind_private(path).expect("it listens");
+            net::UnixStream::connect(path).expect("it can be reached under its name");
+            is_done.store(true, Relaxed);
+            watcher.join().expect("never open to others")
+        });
+        assert!(looks > 0, "nobody looked");
+        assert!(!folder.path().join("data.sock.new").exists());
+    }
 }

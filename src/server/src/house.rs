@@ -20,8 +20,9 @@ use users::{Users, UsersConfig};
 
 use crate::{config::Config, memory::Shares};
 
-/// The changes of stored data since the first release, oldest first.
-const MIGRATIONS: &[migrate::Migration] = &[users::user_directory::REBUILD];
+/// The changes of stored data since the first release, oldest first. None yet: databases of
+/// earlier schemas are from before that release and are refused.
+const MIGRATIONS: &[migrate::Migration] = &[];
 
 /// The ground floor: all that the operator's commands need.
 #[derive(Clone)]
@@ -53,12 +54,14 @@ impl Foundation {
     /// Opens the database, or makes it, and brings it to this release's form.
     pub(crate) async fn lay(config: &Config, tasks: &TaskTracker) -> Result<Self, HouseError> {
         let shares = Shares::of(config);
-        let options =
-            Options::new(&config.database.path, tasks.clone()).with_budget(shares.database);
+        let options = Options::new(&config.database.path, tasks.clone())
+            .with_server_name(config.server_name.as_str())
+            .with_budget(shares.database);
         let engine = blocking(move || RocksEngine::open(&options)).await?;
         let store = engine.store();
-        migrate::run(&store, MIGRATIONS, async || {
-            before_migration(&engine, config).await
+        migrate::run(&store, MIGRATIONS, async |name| {
+            let engine = engine.clone();
+            blocking(move || engine.checkpoint_before(name)).await
         })
         .await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -212,15 +215,12 @@ impl House {
     }
 }
 
-/// A copy to return to, beside the database.
-async fn before_migration(engine: &RocksEngine, config: &Config) -> Result<(), OpenError> {
-    let engine = engine.clone();
-    let mut folder = config.database.path.clone().into_os_string();
-    folder.push(format!(".before-{}", env!("CARGO_PKG_VERSION")));
-    blocking(move || engine.checkpoint(folder.as_ref())).await
-}
-
-/// What waits for the disk runs where waiting does not hold others up.
+/// Opening, copying and closing the database wait for the disk, before and after there are tasks
+/// to own them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it opens and closes what the parts run on"
+)]
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,

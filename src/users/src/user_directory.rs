@@ -1,19 +1,15 @@
 //! Finding accounts by name: client-server API, "User Directory". Who may find whom is for `rooms` to say.
 //!
 //! An account is listed under every word of its display name and of its localpart, and under its whole user id. The rows change
-//! in the commits that change the names, so the index is never behind; [`REBUILD`] makes it anew from accounts and profiles.
+//! in the commits that change the names, so the index is never behind.
 
 use std::collections::{BTreeSet, HashSet};
 
-use database::{
-    Read, StoreError, Txn, UserNumber,
-    migrate::{Migration, Progress, StepFuture},
-};
+use database::{Read, StoreError, Txn, UserNumber};
 use ruma::{OwnedUserId, UserId};
 
 use crate::{
-    accounts::AccountStatus,
-    tables::{ACCOUNTS, PROFILES, USER_IDS, USER_WORDS},
+    tables::{PROFILES, USER_WORDS},
     users::Users,
 };
 
@@ -23,15 +19,6 @@ const WORD_CHARACTERS: usize = 64;
 const SEARCHED_WORDS: usize = 10;
 /// Rows of the index that are read at once.
 const PAGE: usize = 256;
-/// Accounts that are listed in one commit of [`REBUILD`].
-const CHUNK: usize = 256;
-
-/// Lists all accounts, in databases from before the index, or anew.
-pub const REBUILD: Migration = Migration {
-    name: "list users by their words",
-    step: rebuild,
-};
-
 /// An account that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundUser {
@@ -165,34 +152,6 @@ pub(crate) fn unlist(txn: &Txn, user: UserNumber, user_id: &UserId, display_name
     for word in words_of(user_id, display_name) {
         txn.delete(USER_WORDS.at((&word, user)));
     }
-}
-
-fn rebuild<'a>(txn: &'a Txn, place: &'a [u8]) -> StepFuture<'a> {
-    Box::pin(async move {
-        let last = place.try_into().ok().map(u64::from_be_bytes);
-        let rows = match last {
-            None => {
-                txn.clear(USER_WORDS.all());
-                ACCOUNTS.all()
-            }
-            Some(last) => ACCOUNTS.all().after(UserNumber(last)),
-        };
-        let page = txn.page(rows, CHUNK).await?;
-        for (user, account) in &page {
-            if account.status != AccountStatus::Active {
-                continue;
-            }
-            let text = txn.get(USER_IDS.at(*user)).await?;
-            let user_id = text.and_then(|text| OwnedUserId::try_from(text).ok());
-            let user_id = user_id.ok_or(StoreError::Corrupt("accounts names no user"))?;
-            let profile = txn.get(PROFILES.at(*user)).await?.unwrap_or_default();
-            list(txn, *user, &user_id, profile.displayname.as_deref());
-        }
-        Ok(match page.last() {
-            Some((user, _)) if page.len() == CHUNK => Progress::At(user.0.to_be_bytes().to_vec()),
-            _ => Progress::Done,
-        })
-    })
 }
 
 /// The words under which an account is listed.

@@ -1,10 +1,14 @@
-//! The plain file that says whose database a folder holds, read before RocksDB sees the folder: a
-//! foreign or newer one is left byte for byte.
+//! The plain file that names the owner of a folder, read before RocksDB sees the folder: one that
+//! belongs to another product, schema or server is left byte for byte.
 //!
 //! ```text
 //! aqueduct database
-//! schema 1
+//! schema 2
+//! server example.org
 //! ```
+//!
+//! While a database is being made, the file has another name ([`DRAFT`]). Nothing has been
+//! acknowledged from such a folder, so making it may start over.
 
 use std::{
     ffi::OsStr,
@@ -15,22 +19,27 @@ use std::{
 
 use crate::error::OpenError;
 
-/// What this release reads and writes. Raised by a release whose database an older one would
-/// misread.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The schema that this release reads and writes. Raised by a release that stores data in another
+/// form; its migrations bring older databases up to date.
+pub const SCHEMA_VERSION: u32 = 2;
 
 const FILE: &str = "AQUEDUCT";
-/// The file while it is being written.
+/// The file of a database that is being made.
 const DRAFT: &str = "AQUEDUCT.new";
+/// The file while it is being replaced.
+const REPLACEMENT: &str = "AQUEDUCT.edit";
 const PRODUCT: &str = "aqueduct database";
 
 /// What a folder turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// Not there, or nothing in it.
+    /// No database: the folder is missing or empty, or making a database in it was interrupted.
     Empty,
     /// A database that this release can open.
-    Ours { version: u32 },
+    Ours {
+        /// `None` where it was made without naming its server.
+        server_name: Option<String>,
+    },
 }
 
 /// Looks, and touches nothing.
@@ -52,21 +61,64 @@ pub fn check(folder: &Path) -> Result<Identity, OpenError> {
     }
 }
 
-/// Makes the folder ours, at this release's version; durable when it returns.
-pub(crate) fn write(folder: &Path) -> Result<(), OpenError> {
-    let draft = folder.join(DRAFT);
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&draft)?;
-        write!(file, "{PRODUCT}\nschema {SCHEMA_VERSION}\n")?;
-        file.sync_all()?;
-        fs::rename(&draft, folder.join(FILE))?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(OpenError::at(&draft))
+/// Like [`check`], and refuses the database of another server than `expected`, if one is given.
+pub(crate) fn check_server(folder: &Path, expected: Option<&str>) -> Result<Identity, OpenError> {
+    let identity = check(folder)?;
+    if let Identity::Ours {
+        server_name: Some(found),
+    } = &identity
+        && let Some(expected) = expected
+        && found != expected
+    {
+        return Err(OpenError::OtherServer {
+            path: folder.to_owned(),
+            found: found.clone(),
+            expected: expected.to_owned(),
+        });
+    }
+    Ok(identity)
 }
 
+/// Marks the folder as one in which a database is being made; durable when it returns.
+pub(crate) fn begin(folder: &Path, server_name: Option<&str>) -> Result<(), OpenError> {
+    write_file(folder, DRAFT, server_name).map_err(OpenError::at(folder.join(DRAFT)))
+}
+
+/// The database that [`begin`] announced is complete; durable when it returns.
+pub(crate) fn finish(folder: &Path) -> Result<(), OpenError> {
+    let rename = || {
+        fs::rename(folder.join(DRAFT), folder.join(FILE))?;
+        File::open(folder)?.sync_all()
+    };
+    rename().map_err(OpenError::at(folder.join(FILE)))
+}
+
+/// Marks a complete folder as a database, or gives it another server name; durable when it
+/// returns.
+pub(crate) fn write(folder: &Path, server_name: Option<&str>) -> Result<(), OpenError> {
+    let write = || {
+        write_file(folder, REPLACEMENT, server_name)?;
+        fs::rename(folder.join(REPLACEMENT), folder.join(FILE))?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(OpenError::at(folder.join(FILE)))
+}
+
+fn write_file(folder: &Path, name: &str, server_name: Option<&str>) -> io::Result<()> {
+    let mut file = File::create(folder.join(name))?;
+    writeln!(file, "{PRODUCT}\nschema {SCHEMA_VERSION}")?;
+    if let Some(server_name) = server_name {
+        writeln!(file, "server {server_name}")?;
+    }
+    file.sync_all()?;
+    File::open(folder)?.sync_all()
+}
+
+/// Whether it is one of the plain files beside RocksDB's.
 pub(crate) fn is_identity(file_name: &OsStr) -> bool {
-    file_name == FILE || file_name == DRAFT
+    [FILE, DRAFT, REPLACEMENT]
+        .iter()
+        .any(|name| file_name == *name)
 }
 
 fn parse(folder: &Path, content: &[u8]) -> Result<Identity, OpenError> {
@@ -77,32 +129,54 @@ fn parse(folder: &Path, content: &[u8]) -> Result<Identity, OpenError> {
         return Err(foreign());
     }
     let version = lines.next().and_then(|line| line.strip_prefix("schema "));
-    let version = version
+    let found = version
         .and_then(|version| version.parse().ok())
         .ok_or_else(foreign)?;
-    if version > SCHEMA_VERSION {
-        let path = folder.to_owned();
-        return Err(OpenError::Newer {
-            path,
-            found: version,
-            known: SCHEMA_VERSION,
-        });
+    let path = folder.to_owned();
+    let known = SCHEMA_VERSION;
+    if found > known {
+        return Err(OpenError::Newer { path, found, known });
     }
-    Ok(Identity::Ours { version })
+    if found < known {
+        return Err(OpenError::Older { path, found, known });
+    }
+    let server_name = match (lines.next(), lines.next()) {
+        (None, _) => None,
+        (Some(line), None) => Some(line.strip_prefix("server ").ok_or_else(foreign)?.to_owned()),
+        (Some(_), Some(_)) => return Err(foreign()),
+    };
+    Ok(Identity::Ours { server_name })
 }
 
-/// Nothing but what a fresh file system or a first start that was cut off leaves behind.
+/// Whether nothing is there but what a fresh file system or an interrupted [`begin`] leaves
+/// behind. With the draft of an identity these may be RocksDB's first files, as long as they hold
+/// no rows: table files, and logs with something in them, belong to a database that has lost its
+/// identity.
 pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
     };
+    let is_begun = folder.join(DRAFT).exists();
     for entry in entries {
-        let name = entry?.file_name();
-        if name != "lost+found" && name != DRAFT {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_first_file = is_begun && is_of_new_database(&name, entry.metadata()?.len());
+        if name != "lost+found" && name != DRAFT && !is_first_file {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn is_of_new_database(name: &str, size: u64) -> bool {
+    let extension = Path::new(name).extension();
+    ["CURRENT", "IDENTITY", "LOCK"].contains(&name)
+        || ["MANIFEST-", "OPTIONS-"]
+            .iter()
+            .any(|start| name.starts_with(start))
+        || extension.is_some_and(|end| end == "dbtmp")
+        || (size == 0 && extension.is_some_and(|end| end == "log"))
 }

@@ -1,4 +1,4 @@
-//! How rows lie in RocksDB: the table's number (two bytes, big-endian), then the row's key.
+//! How rows are stored in RocksDB: the table's number (two bytes, big-endian), then the row's key.
 //!
 //! Number 0 is the engine's own table: `s` holds the stamp of the last commit, `t` and a table's
 //! number hold its name, `c` and the first stamp after a restore hold the last one before it.
@@ -25,6 +25,22 @@ impl Tables {
         self.numbers.get(table).copied()
     }
 
+    /// The name of the table that a whole key belongs to.
+    pub(crate) fn name_of(&self, whole_key: &[u8]) -> String {
+        let Some(number) = whole_key
+            .first_chunk()
+            .map(|number| u16::from_be_bytes(*number))
+        else {
+            return "none".to_owned();
+        };
+        let name = self.numbers.iter().find(|(_, own)| **own == number);
+        match (number, name) {
+            (0, _) => "the engine's own".to_owned(),
+            (_, Some((name, _))) => format!("`{name}`"),
+            (_, None) => format!("number {number}"),
+        }
+    }
+
     /// Gives `table` the next number.
     pub(crate) fn add(&mut self, table: &str) -> u16 {
         let taken = self.numbers.values().max().copied().unwrap_or(0);
@@ -41,8 +57,8 @@ impl Tables {
             let (key, name) = row?;
             let number = key
                 .try_into()
-                .map_err(|_| OpenError::Damaged("table number"))?;
-            let name = String::from_utf8(name).map_err(|_| OpenError::Damaged("table name"))?;
+                .map_err(|_| OpenError::Malformed("table number"))?;
+            let name = String::from_utf8(name).map_err(|_| OpenError::Malformed("table name"))?;
             numbers.insert(name.into_boxed_str(), u16::from_be_bytes(number));
         }
         Ok(Self { numbers })
@@ -91,8 +107,9 @@ impl Cut {
     }
 }
 
-pub(crate) fn put_table(batch: &mut rocksdb::WriteBatch, number: u16, name: &str) {
-    batch.put([TABLE, &number.to_be_bytes()].concat(), name.as_bytes());
+/// The key of the row that holds a table's name.
+pub(crate) fn table_row(number: u16) -> Vec<u8> {
+    [TABLE, &number.to_be_bytes()].concat()
 }
 
 pub(crate) fn put_stamp(batch: &mut rocksdb::WriteBatch, stamp: Stamp) {
@@ -150,6 +167,6 @@ fn own_rows(db: &rocksdb::DB, prefix: &'static [u8]) -> impl Iterator<Item = Own
 }
 
 fn read_stamp(raw: &[u8]) -> Result<Stamp, OpenError> {
-    let bytes = raw.try_into().map_err(|_| OpenError::Damaged("stamp"))?;
+    let bytes = raw.try_into().map_err(|_| OpenError::Malformed("stamp"))?;
     Ok(Stamp(u64::from_be_bytes(bytes)))
 }

@@ -5,22 +5,32 @@
 
 mod backup;
 mod base;
+mod check;
 mod committer;
+mod disk;
 mod engine;
 mod error;
 mod health;
 mod identity;
+mod late_view;
 mod layout;
+mod log_file;
+mod manifest;
 mod options;
 mod queue;
+mod rocks_disk;
 mod snapshot;
+mod verify;
 mod view;
+mod witness;
 
 pub use self::{
     backup::{Restore, Restored, restore},
+    check::{Checked, Repair, Repaired, check, repair_logs},
     engine::RocksEngine,
     error::OpenError,
     health::Health,
     identity::{SCHEMA_VERSION, check as check_identity},
     options::Options,
+    verify::Torn,
 };

@@ -1,4 +1,4 @@
-//! What the engine is opened with, and RocksDB's settings that follow from it.
+//! The engine's options, and RocksDB's settings that follow from them.
 
 use std::path::PathBuf;
 
@@ -8,17 +8,20 @@ use rocksdb::{
 };
 use tokio_util::task::TaskTracker;
 
-/// How to open a database. The two sizes are its memory; what it writes beyond them is short-lived.
+/// How to open a database. Its memory is the first four sizes, plus short-lived buffers.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub path: PathBuf,
+    /// The Matrix server whose data it is. A database of another server is refused; a new one, or
+    /// one without a name, gets this name. `None` takes any.
+    pub server_name: Option<String>,
     /// Uncompressed blocks, and the indexes and filters of files.
     pub block_cache_bytes: usize,
-    /// Writes that are not in table files yet; also about the greatest size of the log.
+    /// Writes that are not in table files yet; also the approximate bound of the log's size.
     pub write_buffer_bytes: usize,
     /// Keys of recent commits, kept for finding conflicts.
     pub window_bytes: usize,
-    /// Commits that wait for the committer; more of them wait outside.
+    /// Commits that wait for the committer; further callers wait for room.
     pub queue_bytes: usize,
     pub max_open_files: i32,
     /// Cold reads that may wait for the disk at once.
@@ -31,6 +34,7 @@ impl Options {
     pub fn new(path: impl Into<PathBuf>, tasks: TaskTracker) -> Self {
         Self {
             path: path.into(),
+            server_name: None,
             block_cache_bytes: 64 << 20,
             write_buffer_bytes: 16 << 20,
             window_bytes: 4 << 20,
@@ -41,7 +45,13 @@ impl Options {
         }
     }
 
-    /// Divides one budget of bytes: about two thirds cache, a fifth writes, the rest the others.
+    #[must_use]
+    pub fn with_server_name(mut self, server_name: impl Into<String>) -> Self {
+        self.server_name = Some(server_name.into());
+        self
+    }
+
+    /// Divides a budget in bytes: about two thirds cache, a fifth writes, the rest the others.
     #[must_use]
     pub fn with_budget(mut self, bytes: usize) -> Self {
         self.write_buffer_bytes = (bytes / 5).clamp(2 << 20, 64 << 20);
@@ -59,7 +69,6 @@ impl Options {
         cache.set_num_shard_bits(3);
         let cache = Cache::new_lru_cache_opts(&cache);
         let mut options = rocksdb::Options::default();
-        options.create_if_missing(true);
         options.set_block_based_table_factory(&block_options(&cache));
         options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
             self.write_buffer_bytes,
@@ -72,6 +81,8 @@ impl Options {
         options.set_memtable_prefix_bloom_ratio(0.04);
         set_compression(&mut options);
         set_background_work(&mut options);
+        // A log that was closed and synced has to be there with its size as long as it is needed.
+        options.set_track_and_verify_wals_in_manifest(true);
         options.set_max_open_files(self.max_open_files);
         options.set_max_file_opening_threads(2);
         options.enable_statistics();
@@ -114,7 +125,7 @@ fn set_background_work(options: &mut rocksdb::Options) {
     options.set_stats_persist_period_sec(0);
 }
 
-/// RocksDB's own messages go to our log; so it makes no `LOG` files.
+/// RocksDB's own messages go to the server's log, so it creates no `LOG` files.
 fn log(level: LogLevel, message: &str) {
     match level {
         LogLevel::Warn => tracing::warn!(message, "RocksDB warns"),

@@ -1,4 +1,4 @@
-//! What waits for the committer: bounded in bytes (and so in count), drained all at once.
+//! The commits that wait for the committer: bounded in bytes (and so in count), drained all at once.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::error::unavailable;
 
-/// How long what may wait does wait for others to ride with.
+/// How long commits that may wait do wait for others to share a sync with.
 const RIDE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Pending {
@@ -22,6 +22,14 @@ pub(crate) struct Pending {
     pub(crate) answer: oneshot::Sender<Result<Stamp, StoreError>>,
     /// Its share of the bound, to be held until it is answered.
     pub(crate) room: OwnedSemaphorePermit,
+}
+
+/// What the committer does next.
+pub(crate) enum Next {
+    Group(VecDeque<Pending>),
+    Idle,
+    /// Closed, and nothing waits.
+    Closed,
 }
 
 pub(crate) struct Queue {
@@ -51,7 +59,7 @@ impl Queue {
     }
 
     /// Waits for room, and then for the answer. A commit greater than the whole queue takes all
-    /// of it. Whoever stops waiting has either not been heard, or is committed in full.
+    /// of it. If the caller stops waiting, the commit either never begins or is made in full.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<Stamp, StoreError> {
         let weight = commit.weight().min(self.capacity);
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
@@ -88,19 +96,32 @@ impl Queue {
         Ok(())
     }
 
-    /// All that waits, as soon as something cannot wait longer; `None` when closed and empty.
-    pub(crate) fn next_group(&self) -> Option<VecDeque<Pending>> {
+    /// All that waits, as soon as something cannot wait longer; `Idle` if nothing came within
+    /// `patience`, which is endless where it is `None`.
+    pub(crate) fn next_group(&self, patience: Option<Duration>) -> Next {
         let idle = |waiting: &mut Waiting| waiting.commits.is_empty() && !waiting.is_closed;
-        let waiting = self.changed.wait_while(self.lock(), idle);
-        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let waiting = match patience {
+            None => {
+                let waiting = self.changed.wait_while(self.lock(), idle);
+                waiting.unwrap_or_else(PoisonError::into_inner)
+            }
+            Some(patience) => {
+                let waiting = self.changed.wait_timeout_while(self.lock(), patience, idle);
+                let (waiting, timeout) = waiting.unwrap_or_else(PoisonError::into_inner);
+                if timeout.timed_out() {
+                    return Next::Idle;
+                }
+                waiting
+            }
+        };
         let calm = |waiting: &mut Waiting| !waiting.is_urgent && !waiting.is_closed;
         let waiting = self.changed.wait_timeout_while(waiting, RIDE, calm);
         let (mut waiting, _) = waiting.unwrap_or_else(PoisonError::into_inner);
         if waiting.commits.is_empty() {
-            return None;
+            return Next::Closed;
         }
         waiting.is_urgent = false;
-        Some(std::mem::take(&mut waiting.commits))
+        Next::Group(std::mem::take(&mut waiting.commits))
     }
 
     /// No more commits; what waits is still taken.
@@ -110,7 +131,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Nobody takes them any more: all who wait are told.
+    /// Nobody takes them any more: all callers get an error.
     pub(crate) fn abandon(&self) {
         self.close();
         self.lock().commits.clear();

@@ -1,5 +1,5 @@
-//! The database as of one stamp. Reads try memory first (memtables and block cache), inline; what
-//! is not there, and what is long, is read on a thread that may wait.
+//! The database as of one stamp. Reads try memory first (memtables and block cache), inline; cold
+//! and long ones run on a thread that may wait.
 
 use std::sync::Arc;
 
@@ -11,12 +11,11 @@ use rocksdb::{ErrorKind, ReadOptions, ReadTier};
 
 use crate::{
     base::Base,
-    error::unavailable,
     layout::{Tables, whole_key, whole_span, with_key},
     snapshot::OwnedSnapshot,
 };
 
-/// An inline scan that reaches one of these goes on elsewhere, so that others get their turn.
+/// An inline scan that reaches one of these continues on another thread, to yield to other tasks.
 const INLINE_ROWS: usize = 512;
 const INLINE_BYTES: usize = 256 << 10;
 
@@ -81,7 +80,7 @@ impl View for RocksView {
             }
             Ok(None) => Ok(Now::Absent),
             Err(error) if error.kind() == ErrorKind::Incomplete => Ok(Now::Cold),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => Err(inner.failed(&whole_key(number, key), &error)),
         }
     }
 
@@ -156,7 +155,7 @@ impl View for RocksView {
     }
 }
 
-/// A value, or its absence; `None` where that cannot be told without a disk.
+/// A value, or its absence; `None` where that is not known without a disk.
 type Fetched = Option<Option<Raw>>;
 
 #[derive(Clone, Copy)]
@@ -179,25 +178,26 @@ enum Reached {
 }
 
 impl Inner {
-    /// One by one: RocksDB's batched read says "found, and empty" of a row whose block is not in the cache.
+    /// One by one: RocksDB's batched read returns an empty value for a row whose block is not in the
+    /// cache.
     fn get_warm(&self, keys: &[Raw]) -> Result<Vec<Fetched>, StoreError> {
         let db = &self.snapshot.base().db;
         let get = |key: &Raw| match db.get_pinned_opt(key, &self.warm) {
             Ok(value) => Ok(Some(value.map(|value| value.to_vec()))),
             Err(error) if error.kind() == ErrorKind::Incomplete => Ok(None),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => Err(self.failed(key, &error)),
         };
         keys.iter().map(get).collect()
     }
 
     fn get_many(&self, keys: &[Raw], options: &ReadOptions) -> Result<Vec<Fetched>, StoreError> {
         let values = self.snapshot.base().db.multi_get_opt(keys, options);
-        let known = |value: Result<Option<Raw>, rocksdb::Error>| match value {
+        let known = |(value, key): (Result<Option<Raw>, rocksdb::Error>, &Raw)| match value {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.kind() == ErrorKind::Incomplete => Ok(None),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => Err(self.failed(key, &error)),
         };
-        values.into_iter().map(known).collect()
+        values.into_iter().zip(keys).map(known).collect()
     }
 
     fn visit(
@@ -240,7 +240,7 @@ impl Inner {
                     is_early,
                 }));
             }
-            remember(&mut last, key, tier);
+            remember(&mut last, key);
             match order {
                 Order::Forward => rows.next(),
                 Order::Backward => rows.prev(),
@@ -249,16 +249,33 @@ impl Inner {
         match rows.status() {
             Ok(()) => Ok(Reached::End),
             Err(error) if error.kind() == ErrorKind::Incomplete => Ok(Reached::Cold(last)),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => {
+                let table = span.table;
+                let place = match last {
+                    Some(last) => format!("table `{table}` beside the row {}", shown(&last)),
+                    None => format!("table `{table}` beside the row {}", shown(&span.from)),
+                };
+                Err(self.snapshot.base().read_failed(&place, &error))
+            }
         }
+    }
+
+    fn failed(&self, whole_key: &[u8], error: &rocksdb::Error) -> StoreError {
+        let table = self.tables.name_of(whole_key);
+        let place = format!("the row {} of table {table}", shown(&whole_key[2..]));
+        self.snapshot.base().read_failed(&place, error)
     }
 }
 
-/// Where to go on from, should the next row be cold; into the same buffer each time.
-fn remember(last: &mut Option<Raw>, key: &[u8], tier: ReadTier) {
-    if matches!(tier, ReadTier::BlockCache) {
-        let buffer = last.get_or_insert_default();
-        buffer.clear();
-        buffer.extend_from_slice(key);
-    }
+/// A key for an operator: text as text, other bytes escaped.
+pub(crate) fn shown(key: &[u8]) -> String {
+    const LONGEST: usize = 100;
+    format!("\"{}\"", key[..key.len().min(LONGEST)].escape_ascii())
+}
+
+/// Where to go on, should the next row be cold or unreadable; into the same buffer each time.
+fn remember(last: &mut Option<Raw>, key: &[u8]) {
+    let buffer = last.get_or_insert_default();
+    buffer.clear();
+    buffer.extend_from_slice(key);
 }

@@ -1,7 +1,7 @@
 //! The server's log and its followers; migrations.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use crate::{
     stamp::{Position, Stamp},
     store::Store,
     suite::{COUNTS, ROOM, Result, db, get_count, page, write},
+    table::Table,
     txn::Txn,
 };
 
@@ -48,6 +49,26 @@ pub async fn one_commit_tells_each_concern_once(store: &Store) {
             .iter()
             .all(|concern| told.contains(concern))
     );
+}
+
+static NOTES: Table<Position, u64> = Table::new("suite_notes");
+
+/// The mechanism below [`server_log::tell`], on a log that has nothing to do with it.
+pub async fn a_value_enters_a_log_once_per_commit(store: &Store) {
+    let append = |txn: &Txn| {
+        let slot = txn.slot();
+        txn.append_once(NOTES.end(()), slot, &1);
+        txn.append_once(NOTES.end(()), slot, &1);
+        txn.append_once(NOTES.end(()), slot, &2);
+        txn.append_once(SERVER_LOG.end(()), slot, &Concern::Room(ROOM));
+    };
+    write(store, append).await;
+    write(store, append).await;
+    let notes = page(&db(store).await, NOTES.all(), 10).await;
+    let values: Vec<_> = notes.iter().map(|(_, value)| *value).collect();
+    assert_eq!(values, [1, 2, 1, 2]);
+    let log = page(&db(store).await, SERVER_LOG.all(), 10).await;
+    assert_eq!(log[0].0, notes[0].0, "another log keeps the slot");
 }
 
 pub async fn a_follower_waits_and_resumes_at_its_cursor(store: &Store) {
@@ -148,37 +169,60 @@ fn double<'a>(txn: &'a Txn, place: &'a [u8]) -> BoxFuture<'a, Result<Progress>> 
     })
 }
 
-pub async fn a_migration_runs_once_in_chunks_after_one_checkpoint(store: &Store) {
+const AFTERWARDS: Migration = Migration {
+    name: "suite_afterwards",
+    step: afterwards,
+};
+
+fn afterwards<'a>(txn: &'a Txn, _: &'a [u8]) -> BoxFuture<'a, Result<Progress>> {
+    Box::pin(async move {
+        txn.put(COUNTS.at(1000), &1);
+        Ok(Progress::Done)
+    })
+}
+
+/// Runs both migrations and returns the names of the checkpoints.
+async fn migrate(store: &Store) -> (Vec<&'static str>, bool) {
+    let checkpoints = Mutex::new(Vec::new());
+    let checkpoint = async |name| {
+        lock(&checkpoints).push(name);
+        Result::Ok(())
+    };
+    let result = migrate::run(store, &[DOUBLE, AFTERWARDS], checkpoint).await;
+    (lock(&checkpoints).clone(), result.is_ok())
+}
+
+pub async fn a_migration_runs_once_in_chunks_after_its_checkpoint(store: &Store) {
     write(store, |txn| {
         (0..10).for_each(|key| txn.put(COUNTS.at(key), &key));
     })
     .await;
     write(store, |txn| txn.put(COUNTS.at(7), &666)).await;
-    let checkpoints = AtomicU32::new(0);
-    let checkpoint = async || {
-        checkpoints.fetch_add(1, Relaxed);
-        Result::Ok(())
-    };
-    // It is cut off in the third chunk ...
-    assert!(migrate::run(store, &[DOUBLE], checkpoint).await.is_err());
+    // It is interrupted in the third chunk ...
+    assert_eq!(migrate(store).await, (vec!["suite_double"], false));
     assert_eq!(get_count(store, 5).await, Some(10));
     assert_eq!(get_count(store, 6).await, Some(6));
-    // ... and goes on there.
+    assert_eq!(migrate(store).await, (vec![], false));
+    // ... and resumes there, with no second checkpoint, which would hold half a migration.
     write(store, |txn| txn.put(COUNTS.at(7), &7)).await;
-    migrate::run(store, &[DOUBLE], checkpoint)
-        .await
-        .expect("it goes on");
-    assert_eq!(checkpoints.load(Relaxed), 2);
-    migrate::run(store, &[DOUBLE], checkpoint)
-        .await
-        .expect("it is done");
-    assert_eq!(checkpoints.load(Relaxed), 2);
+    assert_eq!(migrate(store).await, (vec!["suite_afterwards"], true));
+    assert_eq!(migrate(store).await, (vec![], true));
     let doubled: Vec<_> = (0..10).map(|key| (key, key * 2)).collect();
-    assert_eq!(page(&db(store).await, COUNTS.all(), 100).await, doubled);
+    let rows = COUNTS.all().before(1000);
+    assert_eq!(page(&db(store).await, rows, 100).await, doubled);
+}
+
+pub async fn a_migration_whose_checkpoint_failed_has_not_begun(store: &Store) {
+    write(store, |txn| txn.put(COUNTS.at(1), &1)).await;
+    let failing = async |_| Err("no space left");
+    assert!(migrate::run(store, &[DOUBLE], failing).await.is_err());
+    assert_eq!(get_count(store, 1).await, Some(1));
+    let names = vec!["suite_double", "suite_afterwards"];
+    assert_eq!(migrate(store).await, (names, true));
 }
 
 pub async fn a_new_database_has_nothing_to_migrate(store: &Store) {
-    let checkpoint = async || Err("there is nothing to save");
+    let checkpoint = async |_| Err("there is nothing to save");
     migrate::run(store, &[DOUBLE], checkpoint)
         .await
         .expect("nothing to do");
@@ -187,4 +231,8 @@ pub async fn a_new_database_has_nothing_to_migrate(store: &Store) {
         .await
         .expect("nothing to do");
     assert_eq!(get_count(store, 1).await, Some(1));
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! What every engine must do, as tests: `engine_suite!` makes a `#[tokio::test]` of each. The
-//! memory engine is the model; an engine that passes can take its place.
+//! The contract of engines as tests: `engine_suite!` makes a `#[tokio::test]` of each. The memory
+//! engine is the model; an engine that passes can take its place.
 
 #![expect(clippy::missing_panics_doc, reason = "a test that fails panics")]
 
@@ -21,7 +21,7 @@ use crate::{
     value::Value,
 };
 
-/// How many bytes of written keys the engines under test remember.
+/// Bytes of written keys that the engines under test remember.
 pub const WINDOW_BYTES: usize = 256 << 10;
 
 static MEMBERS: Table<(RoomNumber, UserNumber), Placed<u64>> = Table::new("suite_members");
@@ -52,9 +52,11 @@ macro_rules! engine_suite {
             conflicts::a_body_that_always_loses_is_contended,
             conflicts::blind_writes_never_conflict,
             followers::one_commit_tells_each_concern_once,
+            followers::a_value_enters_a_log_once_per_commit,
             followers::a_follower_waits_and_resumes_at_its_cursor,
             followers::trimming_spares_what_a_follower_still_needs,
-            followers::a_migration_runs_once_in_chunks_after_one_checkpoint,
+            followers::a_migration_runs_once_in_chunks_after_its_checkpoint,
+            followers::a_migration_whose_checkpoint_failed_has_not_begun,
             followers::a_new_database_has_nothing_to_migrate,
             numbers::one_string_has_one_number_whoever_interns_it,
             numbers::an_aborted_intern_leaves_no_trace,

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod backup;
+mod check;
 mod check_config;
 mod restore;
 mod serve;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             check_config::run(&config, file.as_deref());
             Ok(())
         }
+        Command::Check(arguments) => check::run(&config, &arguments),
         Command::Status => status::run(&config),
         Command::User(command) => user::run(&config, command),
         Command::Backup(arguments) => backup::run(&config, &arguments.folder),

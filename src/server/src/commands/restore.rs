@@ -16,17 +16,22 @@ pub(super) fn run(config: &Config, folder: &Path) -> Result<(), Failure> {
         &Restore {
             backup: folder.to_owned(),
             to: to.clone(),
-            // Whoever was given a key after the backup must not share it with somebody else.
-            clear: vec![
-                ONE_TIME_KEYS.info().name,
-                ONE_TIME_KEY_IDS.info().name,
-                CLAIMED_KEYS.info().name,
-                KEY_COUNTS.info().name,
-            ],
+            server_name: Some(config.server_name.to_string()),
+            clear: single_use_tables(),
         },
         &SystemClock,
     )?;
     println!("restored {} to {}", folder.display(), to.display());
     tracing::debug!(last = restored.last.0, first = restored.first.0, "restored");
     Ok(())
+}
+
+/// Whoever was given a key by commits that are lost must not share it with somebody else.
+pub(super) fn single_use_tables() -> Vec<&'static str> {
+    vec![
+        ONE_TIME_KEYS.info().name,
+        ONE_TIME_KEY_IDS.info().name,
+        CLAIMED_KEYS.info().name,
+        KEY_COUNTS.info().name,
+    ]
 }

@@ -96,6 +96,20 @@ fn a_backup_is_restored_to_an_empty_place_only() {
 }
 
 #[test]
+fn the_database_of_another_server_is_refused() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let at = folder.path();
+    succeeds(at, &["user", "create", "alice"], "secret\n");
+    std::fs::write(at.join("conduit.toml"), "server_name = \"other.example\"\n")
+        .expect("the folder is writable");
+
+    let refused = fails(at, &["user", "create", "bob"], "secret\n");
+    for name in ["`localhost`", "`other.example`"] {
+        assert!(refused.contains(name), "{refused}");
+    }
+}
+
+#[test]
 fn mistakes_in_the_configuration_are_named() {
     let folder = TempDir::new().expect("a temporary folder");
     std::fs::write(

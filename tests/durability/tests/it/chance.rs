@@ -1,4 +1,4 @@
-//! Randomness from a seed that is printed, so that a failing run can be had again.
+//! Randomness from a printed seed, so that a failing run can be repeated.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

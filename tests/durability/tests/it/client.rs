@@ -252,7 +252,7 @@ impl Watcher {
             .is_some_and(|seen| seen.iter().rev().any(|event| event.id == id))
     }
 
-    /// What lies between the last event seen and a limited timeline.
+    /// The events between the last one seen and a limited timeline.
     async fn gap(&self, room: &str, prev_batch: &str) -> Vec<Event> {
         let last = self.seen.get(room).and_then(|seen| seen.last());
         let mut found = Vec::new();

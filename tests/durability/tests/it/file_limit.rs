@@ -1,4 +1,4 @@
-//! A disk that takes no more: the real binary under a limit of file size (RLIMIT_FSIZE) refuses writes, goes on reading, and
+//! A full disk: the real binary under a limit of file size (RLIMIT_FSIZE) refuses writes, goes on reading, and
 //! has after a restart each event that it acknowledged.
 
 use std::fs;
@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::client::{Client, escaped, text};
 use crate::server::{Home, Server};
 
-/// What the largest file may still grow by: enough for some sends, so that the limit is met in the middle of one.
+/// Bytes by which the largest file may still grow: enough for some sends, so that the limit is met in the middle of one.
 const ROOM_LEFT: u64 = 24 * 1024;
 const AT_MOST: usize = 2_000;
 
@@ -36,7 +36,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let status = home.run(&home.database(), &["status"]).await;
     let said = String::from_utf8_lossy(&status.stderr);
     assert!(
-        !status.status.success() && said.contains("read-only"),
+        !status.status.success() && said.contains("READ-ONLY"),
         "{said}"
     );
     server

@@ -1,4 +1,4 @@
-//! A small HTTP client that tells a refusal from no answer at all.
+//! A small HTTP client that distinguishes an error response from no response.
 
 use std::net::SocketAddr;
 use std::time::Duration;

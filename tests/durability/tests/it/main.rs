@@ -1,4 +1,4 @@
-//! What the real binary promises whatever happens to it: nothing acknowledged is lost, order holds, a backup is whole.
+//! The guarantees of the real binary under faults: nothing acknowledged is lost, order holds, a backup is complete.
 //!
 //! Every test starts its own server on a free loopback port with its own folder; `docs/testing.md` has the variables.
 
@@ -6,6 +6,7 @@ mod backup;
 mod chance;
 mod client;
 mod commands;
+mod damaged;
 mod disk_syncs;
 mod file_limit;
 mod http;

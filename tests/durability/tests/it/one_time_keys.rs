@@ -158,7 +158,7 @@ impl Claimed {
     }
 }
 
-/// Counts answers, and says when it is time for the kill.
+/// Counts answers, and signals when the kill is due.
 struct Load {
     due_after: u64,
     answers: AtomicU64,

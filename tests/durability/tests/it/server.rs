@@ -20,10 +20,10 @@ use crate::http::Http;
 
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
-/// How many last lines of the log a failure shows.
+/// Lines at the end of the log that a failure shows.
 const LOG_LINES: usize = 100;
 
-/// Where a server's data lies, and what it may be started on again and again.
+/// The folder of a server's data, on which it can be started repeatedly.
 pub(crate) struct Home {
     folder: TempDir,
 }
@@ -125,7 +125,7 @@ impl Server {
         Http::new(self.address)
     }
 
-    /// Ends when one of the last lines of the log says this.
+    /// Ends when one of the last lines of the log contains these words.
     pub(crate) async fn wait_until_logged(&self, words: &str) {
         let said = timeout(START_LIMIT, async {
             loop {

@@ -1,9 +1,10 @@
-//! Backups of a live database, and what a restored one makes of old stamps.
+//! Backups of a live database, and old stamps in a restored one.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
 use database::{Clock, Millis, MockClock, Position, Read, Stamp, Store};
 use database_rocksdb::{OpenError, Restore, Restored, restore};
+use tokio_util::task::TaskTracker;
 
 use crate::fixture::{Fixture, ONE_TIME, ROWS, get, open, put};
 
@@ -16,6 +17,7 @@ fn backup_to(fixture: &Fixture) -> Restore {
     Restore {
         backup,
         to: fixture.folder.path().join("restored"),
+        server_name: None,
         clear: vec!["one_time", "no"],
     }
 }
@@ -47,7 +49,7 @@ async fn a_backup_under_load_holds_all_that_was_committed_before_it() {
     let engine = fixture.engine.clone();
     let backup = fixture.folder.path().join("backup");
     let to = backup.clone();
-    let made = tokio::task::spawn_blocking(move || engine.checkpoint(&to));
+    let made = TaskTracker::new().spawn_blocking(move || engine.checkpoint(&to));
     made.await.expect("no panic").expect("a backup");
     tasks.join_all().await;
 

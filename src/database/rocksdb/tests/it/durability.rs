@@ -1,4 +1,4 @@
-//! What is on disk, and when.
+//! Which commits are on disk, and when.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ async fn everything_is_there_after_reopening() {
     assert!(!numbers.contains(&again[1]));
 }
 
-/// After reopening nothing is cached: every read has to go to the disk, and pages begin anew there
+/// After reopening nothing is cached: every read has to go to the disk, and pages resume there
 /// where the cache ends.
 #[tokio::test]
 async fn cold_rows_are_found_and_paged() {

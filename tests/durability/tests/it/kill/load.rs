@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::People;
 use crate::client::{Client, ask_to_register, text};
 
-/// Counts answers, and says when it is time for the kill.
+/// Counts answers, and signals when the kill is due.
 pub(super) struct Load {
     due_after: u64,
     answers: AtomicU64,

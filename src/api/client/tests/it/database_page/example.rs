@@ -240,7 +240,7 @@ pub(super) async fn quiet() -> [Snapshot; 2] {
         .change_profile(carol, change, Propagation::AllRooms)
         .await
         .expect("changed");
-    migrate::run(&store, &[MIGRATION], async || Ok::<_, Infallible>(()))
+    migrate::run(&store, &[MIGRATION], async |_| Ok::<_, Infallible>(()))
         .await
         .expect("migrated");
     let changed = store.snapshot().await.expect("a snapshot");
