@@ -6,9 +6,11 @@ use clap::{Args, Parser, Subcommand};
 
 /// A Matrix homeserver.
 ///
-/// Settings come from conduit.toml: the file that --config names, else ./conduit.toml if there is one, else the defaults. Any
-/// setting can be overridden by a variable: AQUEDUCT_ and its path in upper case, with __ between levels and commas in lists,
-/// for example AQUEDUCT_DATABASE__PATH=/var/lib/aqueduct.
+/// Settings are read from the file given by --config. Without it, ./conduit.toml is read if it
+/// exists; without any file, the defaults apply. An environment
+/// variable overrides the setting of the same name: AQUEDUCT_ and the setting's path in upper case,
+/// with __ between levels and commas in lists, for example
+/// AQUEDUCT_DATABASE__PATH=/var/lib/aqueduct.
 #[derive(Parser)]
 #[command(
     name = "aqueduct",
@@ -27,49 +29,54 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Runs the server until it is told to stop (SIGTERM or Ctrl-C; a second one does not wait for requests in flight).
+    /// Runs the server until SIGTERM or Ctrl-C. A second signal stops it without waiting for
+    /// requests in flight.
     Serve,
-    /// Reads the configuration, reports every mistake in it, and starts nothing.
+    /// Checks the configuration and reports every mistake in it.
     CheckConfig,
-    /// Says how the running server is, and fails if it cannot do its work: it does not run, or its database takes no writes.
+    /// Reports whether the running server is healthy. Fails if no server is running, or if its
+    /// database is not writable.
     Status,
-    /// Makes and repairs accounts, whether the server runs or not.
+    /// Manages accounts, whether the server is running or not.
     #[command(subcommand)]
     User(UserCommand),
-    /// Copies the database, as of one moment, to a folder that does not exist yet. The server may go on running.
+    /// Copies the database, as of one moment, to a new folder. The server can be running.
     Backup(BackupArguments),
-    /// Puts a backup in the place of the database, which must be empty or not there. The server must not run.
+    /// Restores a backup into the database folder, which must be empty or missing. The server must
+    /// not be running.
     ///
-    /// One-time encryption keys are dropped, because some were used since the backup; clients upload new ones.
+    /// One-time encryption keys are dropped, because some may have been used after the backup;
+    /// clients upload new ones.
     Restore(RestoreArguments),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
-    /// Makes an account. The password is asked for, or read from standard input.
+    /// Creates an account. The password is asked for, or read from standard input.
     Create {
-        /// The name, such as `alice`, or the whole user id.
+        /// The name, such as `alice`, or the full user id.
         name: String,
-        /// Makes the account an administrator's.
+        /// Makes the account an administrator.
         #[arg(long)]
         admin: bool,
     },
-    /// Sets a new password and logs all devices out. The password is asked for, or read from standard input.
+    /// Sets a new password and logs all devices out. The password is asked for, or read from
+    /// standard input.
     ResetPassword {
-        /// The name, such as `alice`, or the whole user id.
+        /// The name, such as `alice`, or the full user id.
         name: String,
     },
 }
 
 #[derive(Args)]
 pub(crate) struct BackupArguments {
-    /// Where the backup goes.
+    /// The folder to create.
     pub(crate) folder: PathBuf,
 }
 
 #[derive(Args)]
 pub(crate) struct RestoreArguments {
-    /// A folder that `aqueduct backup` made.
+    /// A folder that was written by `aqueduct backup`.
     pub(crate) folder: PathBuf,
 }
 

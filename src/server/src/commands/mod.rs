@@ -10,13 +10,13 @@ mod user;
 use std::{error::Error, future::Future, io};
 
 use crate::{
+    app::{Base, blocking},
     cli::{Arguments, Command},
     config::{self, Config},
-    control::{self, Order},
-    house::{Foundation, blocking},
+    control::{self, Request},
 };
 
-/// Reported to people, not acted on.
+/// An error that is printed, and that no code acts on.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -34,21 +34,21 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-/// By the running server, else here, on the database itself.
-fn carry_out(config: &Config, order: Order) -> Result<(), Failure> {
-    let report = on_runtime(async {
-        if let Some(report) = control::send(config, &order).await? {
-            return Ok::<_, Failure>(report);
+/// Lets the running server execute a request, or this process if no server runs.
+fn execute(config: &Config, request: Request) -> Result<(), Failure> {
+    let reply = on_runtime(async {
+        if let Some(reply) = control::send(config, &request).await? {
+            return Ok::<_, Failure>(reply);
         }
         let tasks = tokio_util::task::TaskTracker::new();
-        let foundation = Foundation::lay(config, &tasks).await?;
-        let report = order.carry_out(&foundation).await;
+        let base = Base::open(config, &tasks).await?;
+        let reply = request.execute(&base).await;
         tasks.close();
         tasks.wait().await;
-        blocking(move || drop(foundation)).await;
-        Ok(report)
+        blocking(move || drop(base)).await;
+        Ok(reply)
     })??;
-    println!("{}", report?);
+    println!("{}", reply?);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Builds the house: every part once, from exactly what it needs.
+//! Builds the server: each part once, from exactly what it needs.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use users::{Users, UsersConfig};
 
 use crate::{config::Config, memory::Shares};
 
-/// The changes of stored data since the first release, oldest first.
+/// Migrations of stored data since the first release, oldest first.
 const MIGRATIONS: &[migrate::Migration] =
     &[users::user_directory::REBUILD, rooms::REBUILD_OPEN_ROOMS];
 
-/// The ground floor: all that the operator's commands need.
+/// The opened database and the accounts in it: all that the operator's commands need.
 #[derive(Clone)]
-pub(crate) struct Foundation {
+pub(crate) struct Base {
     pub(crate) engine: RocksEngine,
     pub(crate) store: Store,
     pub(crate) users: Users,
@@ -31,14 +31,15 @@ pub(crate) struct Foundation {
     random: Arc<dyn Random>,
 }
 
-/// Everything that a running server has.
-pub(crate) struct House {
+/// A running server.
+pub(crate) struct App {
     pub(crate) edge: Arc<Edge>,
     pub(crate) sync: Sync,
 }
 
+/// The server could not be built.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HouseError {
+pub(crate) enum BuildError {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -47,9 +48,9 @@ pub(crate) enum HouseError {
     Migration(#[from] migrate::MigrationError<OpenError>),
 }
 
-impl Foundation {
-    /// Opens the database, or makes it, and brings it to this release's form.
-    pub(crate) async fn lay(config: &Config, tasks: &TaskTracker) -> Result<Self, HouseError> {
+impl Base {
+    /// Opens the database, or creates it, and runs pending migrations.
+    pub(crate) async fn open(config: &Config, tasks: &TaskTracker) -> Result<Self, BuildError> {
         let shares = Shares::of(config);
         let options =
             Options::new(&config.database.path, tasks.clone()).with_budget(shares.database);
@@ -81,7 +82,7 @@ impl Foundation {
         })
     }
 
-    /// Who may come in, how often, and with how much.
+    /// Authentication, rate limits and body limits of the HTTP layer.
     fn gate(&self, config: &Config) -> Gate {
         Gate::new(
             self.users.clone(),
@@ -94,22 +95,23 @@ impl Foundation {
     }
 }
 
-impl House {
-    /// `quiet` ends what clients wait for; `stop` ends the rooms' writers, once nobody can write any more.
+impl App {
+    /// `quiet` ends the requests that wait for something new; `stop` ends the room writers, after
+    /// the last request.
     pub(crate) async fn build(
         config: &Config,
-        foundation: &Foundation,
+        base: &Base,
         tasks: &TaskTracker,
         quiet: CancellationToken,
         stop: CancellationToken,
-    ) -> Result<Self, HouseError> {
-        let Foundation {
+    ) -> Result<Self, BuildError> {
+        let Base {
             store,
             users,
             clock,
             random,
             ..
-        } = foundation;
+        } = base;
         let shares = Shares::of(config);
         let server_name = config.server_name.clone();
         let keys = Keys::open(store, &**random, &**clock, server_name.clone()).await?;
@@ -172,12 +174,12 @@ impl House {
             users: users.clone(),
         };
         let routes = client_api::routes(api).and(federation_api::routes(federation));
-        let edge = Arc::new(Edge::new(routes, foundation.gate(config)));
+        let edge = Arc::new(Edge::new(routes, base.gate(config)));
         Ok(Self { edge, sync })
     }
 }
 
-/// A copy to return to, beside the database.
+/// Takes a checkpoint beside the database, to return to if a migration goes wrong.
 async fn before_migration(engine: &RocksEngine, config: &Config) -> Result<(), OpenError> {
     let engine = engine.clone();
     let mut folder = config.database.path.clone().into_os_string();
@@ -185,7 +187,7 @@ async fn before_migration(engine: &RocksEngine, config: &Config) -> Result<(), O
     blocking(move || engine.checkpoint(folder.as_ref())).await
 }
 
-/// What waits for the disk runs where waiting does not hold others up.
+/// Runs work that blocks on the disk on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
