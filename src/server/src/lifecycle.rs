@@ -16,7 +16,7 @@ use crate::{
     app::{App, Base, BuildError, blocking},
     banner,
     config::Config,
-    control, limits, memory,
+    control, limits, memory, service_manager,
 };
 
 /// How often the server's log of changes is trimmed, and the age that entries reach at least. The
@@ -59,7 +59,9 @@ pub(crate) async fn run(config: Config) -> Result<(), LifecycleError> {
     tasks
         .background
         .spawn(trim_log(base.clone(), tasks.drain.clone()));
+    service_manager::keep_watchdog_alive(&tasks.background, tasks.stop.clone());
     let serving = tasks.serve(&config, listeners, &app);
+    service_manager::ready();
     banner::print(&config);
     let end = tokio::select! {
         () = signals.next() => Ok(()),
@@ -70,6 +72,7 @@ pub(crate) async fn run(config: Config) -> Result<(), LifecycleError> {
     if let Err(error) = &end {
         tracing::error!(%error, "stopping");
     }
+    service_manager::stopping();
     tokio::select! {
         () = tasks.drain(&config) => {}
         () = signals.next() => tracing::warn!("stopping without waiting for requests in flight"),

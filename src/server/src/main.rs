@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod logging;
 mod memory;
+mod service_manager;
 
 use std::process::ExitCode;
 
