@@ -48,6 +48,16 @@ pub(crate) enum Command {
     /// One-time encryption keys are dropped, because some may have been used after the backup;
     /// clients upload new ones.
     Restore(RestoreArguments),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// The shell that reads the script.
+        shell: clap_complete::Shell,
+    },
+    /// Writes the manual pages, one per command, to a folder.
+    Man {
+        /// The folder; it is created if it does not exist.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]

@@ -2,6 +2,8 @@
 
 mod backup;
 mod check_config;
+mod completions;
+mod man;
 mod restore;
 mod serve;
 mod status;
@@ -20,17 +22,23 @@ use crate::{
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (config, file) = config::load(arguments.config.as_deref())?;
+    let load = || config::load(arguments.config.as_deref());
     match arguments.command {
-        Command::Serve => serve::run(config),
+        Command::Serve => serve::run(load()?.0),
         Command::CheckConfig => {
+            let (config, file) = load()?;
             check_config::run(&config, file.as_deref());
             Ok(())
         }
-        Command::Status => status::run(&config),
-        Command::User(command) => user::run(&config, command),
-        Command::Backup(arguments) => backup::run(&config, &arguments.folder),
-        Command::Restore(arguments) => restore::run(&config, &arguments.folder),
+        Command::Status => status::run(&load()?.0),
+        Command::User(command) => user::run(&load()?.0, command),
+        Command::Backup(arguments) => backup::run(&load()?.0, &arguments.folder),
+        Command::Restore(arguments) => restore::run(&load()?.0, &arguments.folder),
+        Command::Completions { shell } => {
+            completions::run(shell);
+            Ok(())
+        }
+        Command::Man { folder } => man::run(&folder),
     }
 }
 
