@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 /// A Matrix homeserver.
 ///
 /// Settings are read from the file given by --config. Without it, ./conduit.toml is read if it
-/// exists; without any file, the defaults apply. An environment
+/// exists, else /etc/aqueduct/conduit.toml; without any file, the defaults apply. An environment
 /// variable overrides the setting of the same name: AQUEDUCT_ and the setting's path in upper case,
 /// with __ between levels and commas in lists, for example
 /// AQUEDUCT_DATABASE__PATH=/var/lib/aqueduct.
@@ -33,7 +33,11 @@ pub(crate) enum Command {
     /// requests in flight.
     Serve,
     /// Checks the configuration and reports every mistake in it.
-    CheckConfig,
+    CheckConfig {
+        /// Prints every setting with its value and where it comes from.
+        #[arg(long)]
+        origins: bool,
+    },
     /// Reports whether the running server is healthy. Fails if no server is running, or if its
     /// database is not writable.
     Status,

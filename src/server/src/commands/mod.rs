@@ -24,16 +24,17 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let load = || config::load(arguments.config.as_deref());
     match arguments.command {
-        Command::Serve => serve::run(load()?.0),
-        Command::CheckConfig => {
-            let (config, file) = load()?;
-            check_config::run(&config, file.as_deref());
+        Command::Serve => serve::run(load()?.config),
+        Command::CheckConfig { origins } => {
+            let loaded = load()?;
+            let settings = origins.then_some(&*loaded.settings);
+            check_config::run(&loaded.config, loaded.file.as_deref(), settings);
             Ok(())
         }
-        Command::Status => status::run(&load()?.0),
-        Command::User(command) => user::run(&load()?.0, command),
-        Command::Backup(arguments) => backup::run(&load()?.0, &arguments.folder),
-        Command::Restore(arguments) => restore::run(&load()?.0, &arguments.folder),
+        Command::Status => status::run(&load()?.config),
+        Command::User(command) => user::run(&load()?.config, command),
+        Command::Backup(arguments) => backup::run(&load()?.config, &arguments.folder),
+        Command::Restore(arguments) => restore::run(&load()?.config, &arguments.folder),
         Command::Completions { shell } => {
             completions::run(shell);
             Ok(())
