@@ -1,22 +1,50 @@
-//! What to do next, for somebody who runs the server for the first time.
+//! The greeting on a terminal: where the server is, and what to do next.
+
+use std::io::{self, IsTerminal as _};
 
 use crate::config::{Config, LogFormat};
 
-/// Only for people, and only where the server is one to try.
+/// Logs that the server is up, and greets a person who started it on a terminal.
 pub(crate) fn print(config: &Config) {
     let url = config.public_base_url();
-    tracing::info!(server_name = %config.server_name, url, "serving");
-    if config.server_name != "localhost" || config.log.format != LogFormat::Text {
-        return;
+    tracing::info!(server_name = %config.server_name, url, "ready");
+    if config.log.format == LogFormat::Text && io::stdout().is_terminal() {
+        println!("{}", text(config, &url));
     }
-    println!(
-        "\nAqueduct serves {name} at {url}\n\
+}
+
+fn text(config: &Config, url: &str) -> String {
+    let register = if config.registration_is_open() {
+        "and register an account"
+    } else {
+        "and log in"
+    };
+    let data = config.database.path.display();
+    format!(
+        "\n\
+         \x20 Aqueduct {version} serves {name}\n\
          \n\
-         - Point a Matrix client at {url} (its \"homeserver\") and register: a name and a password do.\n\
-         - Or make an account here:   aqueduct user create alice\n\
-         - The data is in {data}. A copy of it while the server runs:   aqueduct backup FOLDER\n\
-         - Settings: conduit.toml and README.md. Ctrl-C stops the server.\n",
+         \x20   Connect     Point a Matrix client at {url} {register}.\n\
+         \x20   Accounts    aqueduct user create alice\n\
+         \x20   Data        {data}; to back it up: aqueduct backup FOLDER\n\
+         \x20   Settings    aqueduct check-config --origins\n\
+         \x20   Stop        Ctrl-C\n",
+        version = env!("CARGO_PKG_VERSION"),
         name = config.server_name,
-        data = config.database.path.display(),
-    );
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_with_open_registration_invites_to_register() {
+        let local = Config::default();
+        let greeting = text(&local, "http://localhost:8008");
+        assert!(
+            greeting.contains("http://localhost:8008 and register"),
+            "{greeting}"
+        );
+    }
 }
