@@ -21,7 +21,7 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Stand outside: they use the binary or other programs, and nothing uses them.
-const OUTSIDE: &[&str] = &["complement-tests", "durability"];
+const OUTSIDE: &[&str] = &["complement-tests", "durability", "hsbench"];
 
 #[test]
 fn no_crate_uses_one_above_it() {
