@@ -1,4 +1,4 @@
-//! Randomness from a seed that is printed, so that a failing run can be had again.
+//! Randomness from a seed that is printed, so that a failing run can be repeated.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// From `DURABILITY_SEED`, or else a seed of the process's own.
+    /// From `DURABILITY_SEED`, or else a random seed.
     pub(crate) fn new(test: &str) -> Self {
         let seed = match std::env::var("DURABILITY_SEED") {
             Ok(seed) => seed.parse().expect("DURABILITY_SEED is a number"),
@@ -27,7 +27,7 @@ impl Chance {
     }
 }
 
-/// A count that can be set from outside.
+/// A count that a variable can override.
 pub(crate) fn count_from(variable: &str, default: usize) -> usize {
     match std::env::var(variable) {
         Ok(count) => count.parse().expect("the variable is a count"),

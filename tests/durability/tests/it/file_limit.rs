@@ -1,5 +1,5 @@
-//! A disk that takes no more: the real binary under a limit of file size (RLIMIT_FSIZE) refuses writes, goes on reading, and
-//! has after a restart each event that it acknowledged.
+//! A full disk: under a limit of file size (RLIMIT_FSIZE), the real binary refuses writes,
+//! continues to serve reads, and after a restart has every event that it acknowledged.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use tokio::process::Command;
 use crate::client::{Client, escaped, text};
 use crate::server::{Home, Server};
 
-/// What the largest file may still grow by: enough for some sends, so that the limit is met in the middle of one.
+/// The bytes that the largest file can still grow by: enough for some sends, so that the limit is
+/// hit in the middle of one.
 const ROOM_LEFT: u64 = 24 * 1024;
 const AT_MOST: usize = 2_000;
 
@@ -47,7 +48,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
 
     let server = home.start().await;
     let status = home.run(&home.database(), &["status"]).await;
-    assert!(status.status.success(), "it takes writes again");
+    assert!(status.status.success(), "the database is writable again");
     let alice = alice.at(&server);
     for (body, id) in &acknowledged {
         assert_eq!(
@@ -150,7 +151,7 @@ fn largest_file(folder: &Path) -> u64 {
     sizes.max().unwrap_or_default()
 }
 
-/// From outside, on the running process, by util-linux.
+/// Set on the running process with util-linux.
 async fn limit_files(server: &Server, bytes: u64) {
     let status = Command::new("prlimit")
         .arg(format!("--pid={}", server.process_id()))

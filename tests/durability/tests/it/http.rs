@@ -1,4 +1,4 @@
-//! A small HTTP client that tells a refusal from no answer at all.
+//! A small HTTP client that distinguishes a refusal from a missing response.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// The connection broke or nothing came in time: what was asked for may have happened or not.
+/// The connection broke or timed out: the request may have been executed or not.
 #[derive(Debug)]
 pub(crate) struct Unanswered;
 
@@ -38,7 +38,7 @@ impl Http {
         }
     }
 
-    /// `path` begins behind `/_matrix/client`.
+    /// `path` is relative to `/_matrix/client`.
     pub(crate) async fn ask(
         &self,
         method: Method,

@@ -1,6 +1,8 @@
-//! What the real binary promises whatever happens to it: nothing acknowledged is lost, order holds, a backup is whole.
+//! Guarantees of the real binary under failures: nothing acknowledged is lost, order is kept, a
+//! backup is consistent.
 //!
-//! Every test starts its own server on a free loopback port with its own folder; `docs/testing.md` has the variables.
+//! Every test starts its own server on a free loopback port with its own folder; `docs/testing.md`
+//! has the variables.
 
 mod backup;
 mod chance;

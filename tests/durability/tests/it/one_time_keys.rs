@@ -1,5 +1,6 @@
-//! One-time keys over kills: whatever the moment of the SIGKILL, a key that was handed out is handed out no more, keys go out in the
-//! order of upload, and none is missing but those whose answers were lost. A fallback key stays as used as it was.
+//! One-time keys across kills: whenever the SIGKILL comes, a claimed key is never returned again,
+//! keys are returned in the order of upload, and only keys whose responses were lost are missing. A
+//! used fallback key stays used.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ const CLAIMERS: usize = 64;
 const BATCHES: usize = 20;
 const BATCH: usize = 50;
 const KEYS: usize = BATCHES * BATCH;
-/// The kill comes while there still are keys, whatever the claimers get meanwhile.
+/// The kill comes while keys are left.
 const LAST_KILL: u64 = 800;
 
-/// Whose keys are claimed, and who claims them.
+/// The device whose keys are claimed, and the claiming devices.
 struct People {
     owner: Client,
     device: String,
@@ -33,7 +34,7 @@ struct People {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Claimed {
-    /// The key's place in the order of upload.
+    /// The key's position in the order of upload.
     Key(usize),
     Fallback,
 }
@@ -79,7 +80,7 @@ impl People {
         })
     }
 
-    /// In batches whose ids are sorted the other way round.
+    /// In batches with ids in descending order.
     async fn upload(&self, round: usize) {
         for batch in 0..BATCHES {
             let keys = (0..BATCH).map(|at| key(&id_of(round, batch, at)));
@@ -100,7 +101,7 @@ impl People {
         answer.expect("the server runs").expect_ok();
     }
 
-    /// How many one-time keys are left, and whether the fallback key is unused.
+    /// The number of one-time keys that are left, and whether the fallback key is unused.
     async fn stock(&self) -> (u64, bool) {
         let answer = self.owner.sync("").await;
         let left = answer["device_one_time_keys_count"][ALGORITHM].as_u64();
@@ -126,7 +127,8 @@ impl People {
         Ok(Claimed::of(id))
     }
 
-    /// What 64 get at once, each until it is not answered or there are only fallback keys.
+    /// The keys that 64 concurrent claimers get until a request fails or only fallback keys are
+    /// left.
     async fn claim_at_once(self: &Arc<Self>, load: &Arc<Load>) -> Vec<usize> {
         let mut claimers = JoinSet::new();
         for _ in 0..CLAIMERS {
@@ -158,7 +160,7 @@ impl Claimed {
     }
 }
 
-/// Counts answers, and says when it is time for the kill.
+/// Counts responses and signals when to kill.
 struct Load {
     due_after: u64,
     answers: AtomicU64,
@@ -181,7 +183,8 @@ impl Load {
     }
 }
 
-/// The keys whose claims were answered, after a random number of answers and a random part of a millisecond.
+/// The acknowledged claims up to the kill, which comes after a random number of responses and a
+/// random fraction of a millisecond.
 async fn claim_until_killed(
     server: &mut Server,
     people: &Arc<People>,
@@ -198,7 +201,7 @@ async fn claim_until_killed(
     got
 }
 
-/// Claims what the kill left, and compares it with what was handed out before.
+/// Claims the remaining keys and compares them with those returned before the kill.
 async fn check_rest(people: &Arc<People>, round: usize, mut got: Vec<usize>) {
     let answered = got.len();
     let (left, is_unused) = people.stock().await;
@@ -234,7 +237,7 @@ async fn check_rest(people: &Arc<People>, round: usize, mut got: Vec<usize>) {
     );
 }
 
-/// The fallback key was given out before the kill: it is used, also for who uploads it again.
+/// The fallback key was returned before the kill: it counts as used, even if it is uploaded again.
 async fn check_used_fallback(people: &People, round: usize) {
     assert_eq!(people.stock().await, (0, false));
     people.put_fallback(round).await;
@@ -251,7 +254,7 @@ fn fallback_id(round: usize) -> String {
     format!("fallback{round}")
 }
 
-/// A key that has the form of one: 32 bytes in unpadded Base64.
+/// A syntactically valid key: 32 bytes in unpadded Base64.
 fn key(name: &str) -> (String, Value) {
     let bytes = format!("{name:A>42}A");
     let key = json!({ "key": bytes, "signatures": {} });

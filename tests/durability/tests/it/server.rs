@@ -20,10 +20,10 @@ use crate::http::Http;
 
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_mins(1);
-/// How many last lines of the log a failure shows.
+/// Lines of the log that a failure shows.
 const LOG_LINES: usize = 100;
 
-/// Where a server's data lies, and what it may be started on again and again.
+/// The folder of a server's data, on which it can be started repeatedly.
 pub(crate) struct Home {
     folder: TempDir,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Server {
     readers: JoinSet<()>,
 }
 
-/// The last lines, and who waits for more.
+/// The last lines, and the tasks that wait for more.
 #[derive(Clone, Default)]
 struct Log(Arc<(Mutex<VecDeque<String>>, Notify)>);
 
@@ -83,7 +83,7 @@ impl Home {
         input: &str,
     ) -> Output {
         let mut command = self.command(database);
-        // Nothing listens: the address only has to be valid.
+        // These commands do not listen; the address only has to be valid.
         command
             .args(arguments)
             .env("AQUEDUCT_LISTEN", "127.0.0.1:1")
@@ -92,7 +92,7 @@ impl Home {
             .stderr(Stdio::piped());
         let mut process = command.spawn().expect("the binary starts");
         let mut stdin = process.stdin.take().expect("stdin is piped");
-        // It may end without having read.
+        // The command may end without reading its input.
         drop(stdin.write_all(input.as_bytes()).await);
         drop(stdin);
         let output = timeout(START_LIMIT, process.wait_with_output()).await;
@@ -125,7 +125,7 @@ impl Server {
         Http::new(self.address)
     }
 
-    /// Ends when one of the last lines of the log says this.
+    /// Waits until one of the last lines of the log contains this text.
     pub(crate) async fn wait_until_logged(&self, words: &str) {
         let said = timeout(START_LIMIT, async {
             loop {
@@ -149,7 +149,7 @@ impl Server {
         self.process.wait().await.expect("a killed process ends");
     }
 
-    /// SIGTERM, and waits for an orderly end. Returns what it logged last.
+    /// SIGTERM, and waits for the server to end. Returns the last lines of its log.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         let id = i32::try_from(self.process_id())
             .ok()
@@ -251,7 +251,8 @@ impl Log {
     }
 }
 
-/// `DURABILITY_BINARY`, or what the same build left: this test is `target/PROFILE/deps/it-HASH`.
+/// `DURABILITY_BINARY`, or the binary of the same build: this test is
+/// `target/PROFILE/deps/it-HASH`.
 fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("DURABILITY_BINARY") {
         return PathBuf::from(path);

@@ -1,4 +1,4 @@
-//! What goes on at the server until it is killed, and what each client knows of it afterwards.
+//! The load on the server until it is killed, and what each client knows about its requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,27 +10,27 @@ use tokio::task::JoinSet;
 use super::People;
 use crate::client::{Client, ask_to_register, text};
 
-/// Counts answers, and says when it is time for the kill.
+/// Counts responses and signals when to kill.
 pub(super) struct Load {
     due_after: u64,
     answers: AtomicU64,
     due: Notify,
-    /// A clock that only orders: each start and end of a request takes the next number.
+    /// A logical clock: each start and end of a request takes the next number.
     moments: AtomicU64,
 }
 
-/// One message. Without an event id it was not answered.
+/// One message. Without an event id, it was not acknowledged.
 pub(super) struct Sent {
     pub(super) sender: usize,
     pub(super) room: String,
-    /// The transaction's id, and the message's text.
+    /// The transaction id, and the text of the message.
     pub(super) body: String,
     pub(super) event_id: Option<String>,
     pub(super) began: u64,
     pub(super) ended: u64,
 }
 
-/// Something that has a name of its own and was asked for.
+/// A requested object with a unique name.
 pub(super) struct Made {
     pub(super) name: String,
     /// The room's id; for an account, its user's.
@@ -58,7 +58,7 @@ impl Load {
         self.due.notified().await;
     }
 
-    /// Ends when each client lost its connection.
+    /// Ends when every client has lost its connection.
     pub(super) async fn run(
         self: &Arc<Self>,
         people: &People,
@@ -89,7 +89,7 @@ impl Load {
         report
     }
 
-    /// Each waits for an answer before it sends the next.
+    /// Each sender waits for a response before the next send.
     async fn send(&self, client: &Client, sender: usize, rooms: &[String], round: usize) -> Report {
         let mut report = Report::default();
         for number in 0.. {
@@ -174,7 +174,8 @@ impl Report {
     }
 }
 
-/// A room with much to be done in one commit: state of every kind, an alias, an invite, a place in the directory.
+/// A room whose creation is a large commit: state of every kind, an alias, an invite, a directory
+/// entry.
 pub(super) fn room_named(name: &str, guest: &str) -> serde_json::Value {
     json!({
         "preset": "public_chat",
