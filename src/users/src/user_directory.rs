@@ -1,7 +1,9 @@
-//! Finding accounts by name: client-server API, "User Directory". Who may find whom is for `rooms` to say.
+//! Finding accounts by name: client-server API, "User Directory". `rooms` decides
+//! which users can find each other.
 //!
-//! An account is listed under every word of its display name and of its localpart, and under its whole user id. The rows change
-//! in the commits that change the names, so the index is never behind; [`REBUILD`] makes it anew from accounts and profiles.
+//! An account is indexed by every word of its display name and of its localpart, and by its full
+//! user id. The commits that change names also change the index, so it is always current;
+//! [`REBUILD`] recreates it from accounts and profiles.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,33 +19,33 @@ use crate::{
     users::Users,
 };
 
-/// Words are cut here, in the index and in what is looked for.
+/// Words are truncated to this length, in the index and in searches.
 const WORD_CHARACTERS: usize = 64;
-/// Words of a search that count.
+/// Words of a search; further ones are ignored.
 const SEARCHED_WORDS: usize = 10;
 /// Rows of the index that are read at once.
 const PAGE: usize = 256;
-/// Accounts that are listed in one commit of [`REBUILD`].
+/// Accounts that are indexed in one commit of [`REBUILD`].
 const CHUNK: usize = 256;
 
-/// Lists all accounts, in databases from before the index, or anew.
+/// Indexes all accounts: for databases that are older than the index, or to recreate it.
 pub const REBUILD: Migration = Migration {
     name: "list users by their words",
     step: rebuild,
 };
 
-/// An account that was found.
+/// A search result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundUser {
     pub number: UserNumber,
     pub user_id: OwnedUserId,
     pub display_name: Option<String>,
     pub avatar_url: Option<String>,
-    /// Whether what was looked for is a whole name of the account, not only the beginning of words.
+    /// Whether the search is a complete name of the account, not only a prefix of words.
     pub is_exact: bool,
 }
 
-/// A walk over the accounts that have, for each word that is looked for, one that begins with it.
+/// A cursor over the accounts that have, for each word of the search, a word with that prefix.
 #[derive(Debug)]
 pub struct NameSearch {
     words: Vec<String>,
@@ -56,7 +58,7 @@ pub struct NameSearch {
 }
 
 impl NameSearch {
-    /// `None` where there is nothing to look for.
+    /// `None` if the search has no words.
     pub fn new(term: &str) -> Option<Self> {
         let words: Vec<String> = searched_words(term)
             .into_iter()
@@ -76,7 +78,8 @@ impl NameSearch {
         })
     }
 
-    /// The next accounts, in the order of the index, each once; possibly none, before the end. `None` at the end.
+    /// The next accounts in the order of the index, each once. Can be empty before the end; `None`
+    /// at the end.
     pub async fn next(
         &mut self,
         users: &Users,
@@ -105,7 +108,7 @@ impl NameSearch {
         self.matching(users, db, &candidates).await.map(Some)
     }
 
-    /// Whether all accounts were given.
+    /// Whether all accounts were returned.
     pub fn has_ended(&self) -> bool {
         self.has_ended
     }
@@ -153,14 +156,14 @@ impl NameSearch {
     }
 }
 
-/// Lists an account under its names.
+/// Adds an account to the index.
 pub(crate) fn list(txn: &Txn, user: UserNumber, user_id: &UserId, display_name: Option<&str>) {
     for word in words_of(user_id, display_name) {
         txn.put(USER_WORDS.at((&word, user)), &());
     }
 }
 
-/// Takes an account out that is listed under these names.
+/// Removes an account with these names from the index.
 pub(crate) fn unlist(txn: &Txn, user: UserNumber, user_id: &UserId, display_name: Option<&str>) {
     for word in words_of(user_id, display_name) {
         txn.delete(USER_WORDS.at((&word, user)));
@@ -195,7 +198,7 @@ fn rebuild<'a>(txn: &'a Txn, place: &'a [u8]) -> StepFuture<'a> {
     })
 }
 
-/// The words under which an account is listed.
+/// The words by which an account is indexed.
 fn words_of(user_id: &UserId, display_name: Option<&str>) -> BTreeSet<String> {
     let mut words = split(user_id.localpart());
     words.extend(display_name.map(split).unwrap_or_default());
@@ -203,7 +206,7 @@ fn words_of(user_id: &UserId, display_name: Option<&str>) -> BTreeSet<String> {
     words
 }
 
-/// What somebody looks for: the beginning of a user id, with or without its `@`, or words.
+/// A search: a prefix of a user id, with or without its `@`, or words.
 fn searched_words(term: &str) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for part in term.split_whitespace() {
@@ -218,7 +221,7 @@ fn searched_words(term: &str) -> BTreeSet<String> {
     words
 }
 
-/// The words of a text: runs of letters and digits, and what consists of other characters alone (emoji).
+/// The words of a text: runs of letters and digits, and runs of only other characters (emoji).
 fn split(text: &str) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for part in text.split_whitespace() {
