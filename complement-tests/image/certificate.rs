@@ -1,4 +1,5 @@
-//! The server's TLS certificate, signed by Complement's certificate authority (its README, "Complement PKI").
+//! The server's TLS certificate, signed by Complement's certificate authority (its README,
+//! "Complement PKI").
 
 use std::error::Error;
 use std::fs;
@@ -10,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::string::Ia5String;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 
-/// What stands before an RSA key in PKCS #8 (RFC 5208): version 0 and the algorithm `rsaEncryption` without parameters.
+/// The header of an RSA key in PKCS #8 (RFC 5208): version 0 and the algorithm `rsaEncryption`
+/// without parameters.
 const PKCS8_RSA: [u8; 18] = [
     0x02, 0x01, 0x00, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01,
     0x05, 0x00,
@@ -19,7 +21,8 @@ const PKCS8_RSA: [u8; 18] = [
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
-/// Writes `server.crt` and `server.key` for `name` into `to`, unless they are there from an earlier start.
+/// Writes `server.crt` and `server.key` for `name` into `to`, unless an earlier start has written
+/// them.
 pub(crate) fn ensure(name: &str, authority: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     if to.join("server.key").exists() {
         return Ok(());

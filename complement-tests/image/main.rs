@@ -1,8 +1,9 @@
-//! What runs inside the image (`../Dockerfile`): `start` prepares a container and becomes the server, `health` is its
-//! health check. A program and not a script, because on the base `scratch` there is no shell.
+//! The program inside the image (`../Dockerfile`): `start` prepares a container and becomes the
+//! server, `health` is its health check. It is not a script because the base `scratch` has no
+//! shell.
 //!
-//! Complement gives the server's name in `SERVER_NAME`, mounts its certificate authority under `/complement/ca`, and starts
-//! one container many times.
+//! Complement passes the server's name in `SERVER_NAME`, mounts its certificate authority under
+//! `/complement/ca`, and starts one container several times.
 
 mod certificate;
 
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Replaces this process by the server, which so gets Docker's signals itself.
+/// Replaces this process with the server, which then receives Docker's signals directly.
 fn start() -> Result<(), Box<dyn Error>> {
     let name = std::env::var("SERVER_NAME").map_err(|_| "SERVER_NAME is not set")?;
     fs::create_dir_all(DATA)?;

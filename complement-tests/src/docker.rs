@@ -1,5 +1,5 @@
-//! The Docker daemon that the suite uses: the one that runs, or else one of our own, which alone is stopped at the end.
-//! Whatever was made meanwhile (containers, networks, images) is removed either way.
+//! The Docker daemon of the suite: the running one, or else one that this program starts and stops.
+//! Containers, networks and images that the suite creates are removed in both cases.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,20 +13,21 @@ use tokio::time::{sleep, timeout};
 use crate::Failure;
 use crate::firewall::Firewall;
 
-/// Complement puts this label on all that it makes.
+/// Complement labels everything that it creates with this.
 const LABEL: &str = "label=complement_pkg";
-/// The name of the images that we build; the tag is the run's.
+/// The name of the images that are built; the tag identifies the run.
 pub(crate) const IMAGE: &str = "aqueduct-complement";
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Docker {
     own: Option<Daemon>,
-    /// What others' runs of the suite had left in the daemon before ours: not ours to remove.
+    /// Objects of other runs that were in the daemon before this one. They are not removed.
     before: Vec<BTreeSet<String>>,
 }
 
-/// What the suite and the image make, each with how to list and how to remove it. Images last: containers use them.
+/// The kinds of objects that a run creates, with the commands that list and remove them. Images
+/// last: containers use them.
 const KINDS: [(&[&str], &[&str]); 4] = [
     (
         &["ps", "--all", "--quiet", "--filter", LABEL],
@@ -79,18 +80,19 @@ impl Docker {
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, Failure> {
         let mut command = Command::new("docker");
         command.args(arguments);
-        // The classic builder is in every version; BuildKit needs a plugin that Debian's package lacks.
+        // Every version has the classic builder; BuildKit needs a plugin that Debian does not
+        // package.
         command.env("DOCKER_BUILDKIT", "0");
         self.apply(&mut command);
         output_of(command).await
     }
 
-    /// Best effort, so that one thing that cannot be removed does not keep the rest.
+    /// Best effort: an object that cannot be removed does not prevent removing the others.
     pub(crate) async fn leave_nothing_behind(mut self) {
         for ((list, remove), before) in KINDS.iter().zip(&self.before) {
             for id in self.list(list).await.difference(before) {
                 let arguments: Vec<&str> = remove.iter().copied().chain([id.as_str()]).collect();
-                // An image can be gone already, with the one that it was a layer of.
+                // An image may have been removed with the one that it was a layer of.
                 drop(self.run(&arguments).await);
             }
         }
@@ -146,7 +148,8 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            // Its own group: an interrupt at the terminal is ours to handle, after which it is stopped in order.
+            // A process group of its own: an interrupt at the terminal reaches only this
+            // program, which then stops the daemon in order.
             .process_group(0)
             .spawn()
             .map_err(|error| Failure::Start("dockerd (Debian: docker.io)".to_owned(), error))?;
@@ -180,7 +183,7 @@ impl Daemon {
     }
 }
 
-/// What a command printed, without the last line's end.
+/// The output of a command, without the final line break.
 pub(crate) async fn output_of(mut command: Command) -> Result<String, Failure> {
     let name = format!("{:?}", command.as_std());
     let output = command

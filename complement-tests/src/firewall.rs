@@ -1,5 +1,6 @@
-//! The rules of the host's firewall as they were before a Docker daemon was started. The daemon leaves its own behind when it
-//! stops, among them that nothing is forwarded, and its bridge `docker0`.
+//! Saves the rules of the host's firewall before a Docker daemon is started, and restores them. A
+//! stopped daemon leaves its rules behind, one of which drops all forwarded packets, and its bridge
+//! `docker0`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,11 +16,11 @@ const TABLES: [(&str, &[&str]); 2] = [
     ("nat", &["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"]),
 ];
 
-/// What `iptables-restore` reads to put everything back.
+/// The input of `iptables-restore` that restores the rules.
 pub(crate) struct Firewall(String);
 
 impl Firewall {
-    /// `None` where a daemon of others has been before, whose rules are not ours to judge, or where there is no iptables.
+    /// `None` if another daemon has run before, whose rules must stay, or if there is no iptables.
     pub(crate) async fn before_docker() -> Option<Self> {
         if Path::new("/sys/class/net/docker0").exists() {
             return None;
@@ -28,7 +29,7 @@ impl Firewall {
         Some(Self(with_all_tables(rules)))
     }
 
-    /// Best effort: there is nothing to be done when it fails. `folder` takes a file.
+    /// Best effort: a failure cannot be handled. A temporary file is written to `folder`.
     pub(crate) async fn restore(&self, folder: &Path) {
         let mut remove_bridge = Command::new("ip");
         remove_bridge.args(["link", "delete", "docker0"]);
@@ -42,7 +43,7 @@ impl Firewall {
     }
 }
 
-/// A table that was never used is not in the list, and one that is not in the list is not emptied.
+/// An unused table is missing in the list, and `iptables-restore` does not clear missing tables.
 fn with_all_tables(mut rules: String) -> String {
     rules.push('\n');
     for (table, chains) in TABLES {

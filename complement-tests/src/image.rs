@@ -1,4 +1,4 @@
-//! The image under test: this folder's Dockerfile, around a binary that was built outside and the libraries that it links to.
+//! The image under test: this folder's Dockerfile with the release binary and its libraries.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -60,7 +60,8 @@ async fn linked_by(binary: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
     Ok(libraries_in(&output_of(ldd).await?))
 }
 
-/// Reads lines such as `libm.so.6 => /lib/libm.so.6 (0x7f)` and, for the loader, `/lib64/ld-linux-x86-64.so.2 (0x7f)`.
+/// Reads lines such as `libm.so.6 => /lib/libm.so.6 (0x7f)` and, for the loader,
+/// `/lib64/ld-linux-x86-64.so.2 (0x7f)`.
 fn libraries_in(listing: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for line in listing.lines() {

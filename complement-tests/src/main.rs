@@ -1,7 +1,8 @@
-//! Runs Complement, the conformance suite of all homeservers, against a release build of this server; `docs/testing.md`.
+//! Runs Complement, the conformance suite of all homeservers, against a release build of this
+//! server; `docs/testing.md`.
 //!
-//! It builds an image around the binary, gives it to the suite's compiled test packages, two at once, and writes what each
-//! test said beside this program's sources.
+//! It builds an image with the binary, runs the suite's compiled test packages against it, two at
+//! once, and writes the result of each test beside this program's sources.
 
 mod docker;
 mod firewall;
@@ -24,22 +25,22 @@ use docker::Docker;
 use packages::Suite;
 use results::Results;
 
-/// Where the committed results lie, below the root of the repository.
+/// The folder of the committed results, below the root of the repository.
 const FOLDER: &str = "complement-tests";
 
 /// Runs the Complement conformance suite against Aqueduct.
 #[derive(Parser)]
 struct Arguments {
-    /// Folder of compiled test packages (`*.test`, as `go test -c` leaves them)
+    /// Folder of compiled test packages (`*.test`, as `go test -c` writes them)
     #[arg(long, value_name = "DIR", env = "COMPLEMENT_TESTS")]
     tests: PathBuf,
     /// Run only tests that match, as Go's `-test.run` does; no committed file is touched
     #[arg(long, value_name = "REGEX")]
     run: Option<String>,
-    /// Exit non-zero and name each test that passes in the committed results.jsonl and does not now
+    /// Exit non-zero and list each test that passes in the committed results.jsonl and fails now
     #[arg(long)]
     compare: bool,
-    /// Run everything N times and name each test that did not end alike every time
+    /// Run everything N times and list each test whose result is not the same every time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Keep, for each failed test, its own output and the server's log in this folder
@@ -51,7 +52,7 @@ struct Arguments {
     /// Base image; `scratch` needs no registry
     #[arg(long, value_name = "IMAGE", default_value = "scratch")]
     base: String,
-    /// How many packages run at once
+    /// Packages that run at once
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     jobs: u32,
 }
@@ -150,7 +151,7 @@ async fn run_all(
     Ok(runs)
 }
 
-/// The tree of the code under test, and whether there is more in the working tree than that.
+/// The tree of the code under test, and whether the working tree differs from it.
 async fn code_that_ran() -> Result<String, Failure> {
     let tree = git(&["rev-parse", "HEAD:src"]).await?;
     let changes = git(&["status", "--porcelain", "--", ":/src"]).await?;

@@ -1,8 +1,9 @@
 //! Reads what a compiled Go test package prints under `-test.v=test2json`.
 //!
-//! Lines of the framework itself are marked by a byte 0x16 before them, so that a test that prints `--- PASS` is not mistaken
-//! for one that passes. The mark can stand in the middle of a line, after a test's output that had no line end. The result of
-//! a subtest is indented, behind the mark, and can come after its parent's.
+//! Lines of the framework start with a byte 0x16, so that a test that prints `--- PASS` is not
+//! mistaken for one that passes. The byte can be in the middle of a line, after output without a
+//! line break. The result of a subtest is indented after the byte, and can follow that of its
+//! parent.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +14,13 @@ const MARK: char = '\u{16}';
 #[derive(Default)]
 pub(crate) struct Reader {
     outcomes: BTreeMap<String, Option<Outcome>>,
-    /// Whose output is being printed.
+    /// The test whose output is being printed.
     current: Option<String>,
-    /// What each top-level test and its subtests printed.
+    /// The output of each top-level test and its subtests.
     printed: BTreeMap<String, String>,
 }
 
-/// What a line said of a top-level test.
+/// An event of a top-level test.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Started(String),
@@ -36,14 +37,15 @@ impl Reader {
         if !before.is_empty() {
             self.print(before);
         }
-        // A line can carry two marks when the first frame had no line end either.
+        // A line has two marks if the first frame had no line break either.
         let frame = frame.rsplit(MARK).next().unwrap_or(frame);
         let event = self.read_frame(frame.trim_start());
         self.print(frame);
         event
     }
 
-    /// The outcome of each test that began. One that never ended failed: it panicked, or the package was stopped.
+    /// The outcome of each test that started. A test without an end has failed: it panicked, or the
+    /// package was stopped.
     pub(crate) fn finish(self) -> BTreeMap<String, Outcome> {
         self.outcomes
             .into_iter()
@@ -51,7 +53,7 @@ impl Reader {
             .collect()
     }
 
-    /// What a top-level test printed so far, its subtests' lines among its own.
+    /// The output of a top-level test so far, including its subtests.
     pub(crate) fn printed(&self, test: &str) -> &str {
         self.printed.get(test).map_or("", String::as_str)
     }

@@ -17,13 +17,13 @@ use crate::output::{Event, Reader};
 use crate::results::{Outcome, Results};
 use crate::server_logs::{Kept, Moment};
 
-/// A package that takes longer is stopped, and what it had not finished failed.
+/// A package that takes longer is stopped, and its unfinished tests count as failed.
 const PACKAGE_LIMIT: &str = "-test.timeout=15m";
 
 pub(crate) struct Suite<'a> {
     pub(crate) docker: &'a Docker,
     pub(crate) image: &'a str,
-    /// Runs only what matches.
+    /// Runs only matching tests.
     pub(crate) pattern: Option<&'a str>,
     pub(crate) logs: Option<&'a Path>,
     pub(crate) jobs: u32,
@@ -33,7 +33,7 @@ pub(crate) struct Suite<'a> {
 pub(crate) struct Package {
     path: PathBuf,
     name: String,
-    /// Of the file: more tests make a larger one.
+    /// The size of the file, which grows with the number of tests.
     bytes: u64,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn find(folder: &Path) -> Result<Vec<Package>, Failure> {
 
 impl Suite<'_> {
     pub(crate) async fn run(&self, packages: &[Package]) -> Result<Results, Failure> {
-        // The largest first, so that the last to end is a small one; `pop` takes from the end.
+        // The largest first, so that a small one ends last; `pop` takes from the end.
         let mut waiting: Vec<&Package> = packages.iter().collect();
         waiting.sort_by_key(|package| package.bytes);
         let waiting = RefCell::new(waiting);
@@ -85,9 +85,10 @@ impl Suite<'_> {
         Ok(results.into_inner())
     }
 
-    /// A test that panics ends its package, so what had not begun by then is run again, until nothing is left.
+    /// A test that panics ends its package. Tests that had not started by then are run again, until
+    /// none is left.
     async fn run_package(&self, package: &Package) -> Result<BTreeMap<String, Outcome>, Failure> {
-        // Of a part, only Go knows what the pattern takes.
+        // Only Go knows which tests a pattern selects.
         let Some(mut left) = self.list(package).await? else {
             let pattern = self.pattern.unwrap_or_default();
             return Ok(self.run_once(package, Some(pattern)).await?.finish());
@@ -100,7 +101,7 @@ impl Suite<'_> {
                 return Ok(outcomes);
             }
             if left.len() == before {
-                // It ends before any test.
+                // It ended before any test.
                 outcomes.extend(left.into_iter().map(|name| (name, Outcome::Fail)));
                 return Ok(outcomes);
             }
@@ -143,7 +144,7 @@ impl Suite<'_> {
         Ok(reader)
     }
 
-    /// The package's top-level tests, unless only a part is asked for.
+    /// The package's top-level tests, unless only a part is selected.
     async fn list(&self, package: &Package) -> Result<Option<Vec<String>>, Failure> {
         if self.pattern.is_some() {
             return Ok(None);
@@ -165,7 +166,8 @@ impl Suite<'_> {
     }
 }
 
-/// Reads a package's output to its end, telling the terminal of each test. Returns also when each failed test ran.
+/// Reads a package's output to its end and prints each result. Also returns when each failed test
+/// ran.
 async fn read(
     package: &str,
     stdout: impl tokio::io::AsyncRead + Unpin,
@@ -194,7 +196,7 @@ async fn read(
             None => {}
         }
     }
-    // Cut off: the package was stopped, or panicked.
+    // Incomplete: the package was stopped, or panicked.
     for (test, from) in running {
         println!("Fail {package} {test} (did not end)");
         failed.push(Moment {

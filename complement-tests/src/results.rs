@@ -1,5 +1,5 @@
-//! How each test ended, and the file that keeps it: one JSON object a line, sorted by package and name, without times, so
-//! that two runs that ended alike are equal byte for byte.
+//! The result of each test, and the file with all results: one JSON object per line, sorted by
+//! package and name, without times, so that equal results are equal byte for byte.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -61,7 +61,7 @@ impl Results {
         lines
     }
 
-    /// A test counts as passed only when it passed in every run where it ran.
+    /// A test has passed only if it passed in every run that contained it.
     pub(crate) fn worst_of(runs: &[Self]) -> Self {
         let mut worst = Self::default();
         for (key, outcome) in runs.iter().flat_map(|run| &run.0) {
@@ -71,7 +71,7 @@ impl Results {
         worst
     }
 
-    /// The tests that did not end alike in all runs, absent ones among them.
+    /// The tests whose result is not the same in all runs, including those that did not run.
     pub(crate) fn differing(runs: &[Self]) -> Vec<String> {
         let Some(first) = runs.first() else {
             return Vec::new();
@@ -84,8 +84,8 @@ impl Results {
             .collect()
     }
 
-    /// The tests that passed `before` and do not now. After a run of a part, only tests below the top-level tests of that
-    /// part count.
+    /// The tests that passed `before` and do not now. After a partial run, only tests below its
+    /// top-level tests count.
     pub(crate) fn regressions(&self, before: &Self) -> Vec<String> {
         let now_passes = |key: &(String, String)| self.0.get(key) == Some(&Outcome::Pass);
         before

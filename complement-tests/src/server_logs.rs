@@ -1,7 +1,9 @@
-//! `--logs`: what is kept of a failed test. `PACKAGE/TEST.txt` is what the test printed, `PACKAGE/TEST.CONTAINER.log` what the
-//! servers logged while it ran, and `PACKAGE/servers/` each server's whole log.
+//! `--logs`: files about failed tests. `PACKAGE/TEST.txt` is the output of the test,
+//! `PACKAGE/TEST.CONTAINER.log` are the logs of the servers while it ran, and `PACKAGE/servers/`
+//! has the complete log of each server.
 //!
-//! Servers are shared by the tests of a package, so a test's part of a log is found by time.
+//! Servers are shared by the tests of a package, so the part of a log that belongs to a test is
+//! found by time.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +15,7 @@ use crate::output::Reader;
 
 const SECONDS_A_DAY: u64 = 86_400;
 
-/// When a failed test ran; both times are text as Docker writes it, which sorts as the times do.
+/// When a failed test ran; both times are in Docker's format, which sorts chronologically.
 pub(crate) struct Moment {
     pub(crate) test: String,
     pub(crate) from: String,
@@ -39,7 +41,7 @@ impl Moment {
 }
 
 impl Kept {
-    /// Makes the folder and in it the script that Complement calls before it removes a container.
+    /// Creates the folder and the script that Complement calls before it removes a container.
     pub(crate) fn prepare(folder: &Path, package: &str) -> Result<Self, Failure> {
         let absolute =
             std::path::absolute(folder).map_err(|error| Failure::File(folder.to_owned(), error))?;
@@ -111,7 +113,8 @@ fn part_of(log: &str, moment: &Moment) -> String {
     part
 }
 
-/// RFC 3339 in UTC with nine digits of fraction. The date comes from counting 400-year cycles from 1 March 2000.
+/// RFC 3339 in UTC with nine digits of fraction. The date comes from counting 400-year cycles from
+/// 1 March 2000.
 fn timestamp(seconds: u64, nanoseconds: u32) -> String {
     let (days, of_day) = (seconds / SECONDS_A_DAY, seconds % SECONDS_A_DAY);
     let shifted = days + 719_468;

@@ -1,11 +1,11 @@
-//! `summary.md`: counts per package and in all, beside what is known of other servers.
+//! `summary.md`: counts per package and in total, and the known results of other servers.
 
 use std::fmt::Write as _;
 
 use crate::results::{Counts, Results};
 
-/// Other servers on the suite of 1 July 2026: tests and leaves that pass. Synapse's were measured as ours are; the others
-/// are what they say of themselves.
+/// Other servers on the suite of 1 July 2026: tests and leaves that pass. Synapse was
+/// measured in the same way; the others are as published by their projects.
 const PEERS: [(&str, &str, &str); 3] = [
     ("Synapse 1.163", "203 of 210", "687 of 707"),
     ("Tuwunel 1.9", "174 of 207", "541 of 672"),

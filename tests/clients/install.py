@@ -1,6 +1,6 @@
-"""Installs what the lock files name: Python packages, among which Node.js is, and with it packages of Node.js.
+"""Installs the packages of the lock files: those of Python, which include Node.js, and those of Node.js.
 
-Does nothing when what is there was installed from the same lock file.
+Does nothing if the same lock file was installed before.
 """
 
 import hashlib

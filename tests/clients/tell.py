@@ -1,4 +1,4 @@
-"""Lets stories be lived through, each on a server of its own.
+"""Runs stories, each on its own server.
 
 A story is a program that is told the server's address in HOMESERVER, and in PYTHON what runs matrix-nio. It prints what it has seen,
 and `restart` or `kill` when it wants the server to be stopped or killed, and started again, after which it is told `restarted`. It

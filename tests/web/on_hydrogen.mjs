@@ -1,4 +1,4 @@
-// A person in front of Hydrogen.
+// A person who uses Hydrogen.
 
 export class OnHydrogen {
     constructor(name, id, page, address) {
@@ -26,7 +26,7 @@ export class OnHydrogen {
         await this.page.waitForSelector(".MessageComposer");
     }
 
-    // To the room that is open.
+    // Sends to the open room.
     async invite(id) {
         await this.page.click(".room-options");
         await this.page.click("text=Room details");
@@ -43,7 +43,8 @@ export class OnHydrogen {
         await this.page.waitForSelector(".MessageComposer");
     }
 
-    // A room that the server knows: one that is being created has another kind of address.
+    // A room that exists on the server: while a room is being created, its address has another
+    // form.
     async open(room) {
         await this.page.click(`.RoomList a[href*="/!"]:has(.name:text-is("${room}"))`);
     }

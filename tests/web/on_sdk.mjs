@@ -1,4 +1,4 @@
-// A person in front of the page on matrix-js-sdk.
+// A person who uses the page on matrix-js-sdk.
 
 export class OnSdk {
     constructor(name, id, page, address) {
@@ -6,7 +6,7 @@ export class OnSdk {
         this.id = id;
         this.page = page;
         this.address = `${address}sdk.html`;
-        // What the page did not handle.
+        // Errors that the page did not handle.
         this.errors = [];
         page.on("pageerror", (error) => this.errors.push(`${name}: ${error}`));
     }

@@ -1,6 +1,7 @@
-// What Hydrogen and matrix-js-sdk must be able to do in a browser; `run` starts this.
+// The use of the server by Hydrogen and matrix-js-sdk in a browser; `run` starts this.
 //
-// Alice and Bob use Hydrogen, Carol and Dave the page on matrix-js-sdk. Alice and Carol share one browser, Bob and Dave another.
+// Alice and Bob use Hydrogen, Carol and Dave the page on matrix-js-sdk. Alice and Carol share one
+// browser, Bob and Dave another.
 
 import assert from "node:assert/strict";
 import { mkdir, rm } from "node:fs/promises";
@@ -106,7 +107,7 @@ async function everyoneReloads() {
     seen("a reload");
 }
 
-// The pages find the server again by themselves.
+// The pages reconnect without help.
 async function restartInTheMiddle() {
     const answers = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
     seen("restart");
@@ -115,7 +116,7 @@ async function restartInTheMiddle() {
     seen("a restart in the middle");
 }
 
-// All see what each says.
+// Everybody sees every message.
 async function talk(room, people, greeting = "Hello") {
     for (const one of people) {
         await one.say(room, `${greeting} from ${one.name}`);

@@ -1,7 +1,8 @@
-//! Dehydrated devices (MSC3814): a device that only collects keys, for whoever logs in next.
+//! Dehydrated devices (MSC3814): a device without a session that collects room keys until
+//! its user logs in again.
 //!
-//! It is a device like others, without a session: it is ended like them, and its inbox is read without being emptied, so
-//! that a rehydration that broke off can begin anew, on whichever device.
+//! It is deleted like other devices. Reading its inbox does not empty it, so that an interrupted
+//! rehydration can be restarted on any device.
 
 use database::{Read, Record, StoreError, Table, TableInfo, Txn, UserNumber};
 use ruma::UserId;
@@ -17,17 +18,17 @@ use crate::{
 /// The dehydrated device of a user, if there is one.
 pub static DEHYDRATED: Table<UserNumber, DehydratedRow> = Table::new("dehydrated_devices");
 
-/// A dehydrated device as it lies on disk.
+/// A dehydrated device as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DehydratedRow {
     pub device: String,
-    /// `device_data` as it was uploaded: a JSON object that only clients understand.
+    /// `device_data` as it was uploaded: a JSON object that is opaque to the server.
     pub data: String,
 }
 
 impl Record for DehydratedRow {}
 
-/// A device to be dehydrated.
+/// A request to store a dehydrated device.
 #[derive(Clone, Debug)]
 pub struct NewDehydrated<'a> {
     pub device: &'a str,
@@ -37,7 +38,7 @@ pub struct NewDehydrated<'a> {
 }
 
 impl Devices {
-    /// Takes the place of the user's dehydrated device, with all that hung on that one, in one commit.
+    /// Replaces the user's dehydrated device and everything that belongs to it, in one commit.
     pub async fn dehydrate(
         &self,
         user: UserNumber,
@@ -70,7 +71,7 @@ impl Devices {
         self.0.store.transact(body).await.map(|((), _)| ())
     }
 
-    /// Ends the dehydrated device of a user and says which it was.
+    /// Deletes the dehydrated device of a user and returns its id.
     pub async fn delete_dehydrated(&self, user: UserNumber) -> Result<Option<String>, StoreError> {
         let body = move |txn: Txn| async move { remove(&txn, user).await };
         Ok(self.0.store.transact(body).await?.0)
@@ -90,7 +91,7 @@ async fn remove(txn: &Txn, user: UserNumber) -> Result<Option<String>, StoreErro
     Ok(Some(old.device))
 }
 
-/// A device that ends is nobody's dehydrated device any more.
+/// Removes a deleted device from this table.
 pub(crate) async fn forget_device(
     txn: &Txn,
     user: UserNumber,

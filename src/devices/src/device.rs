@@ -1,4 +1,4 @@
-//! Making, reading, renaming and ending devices: client-server API, "Device Management".
+//! Creating, reading, renaming and deleting devices: client-server API, "Device Management".
 
 use database::{Read, StoreError, Txn, UserNumber};
 
@@ -8,15 +8,15 @@ use crate::{
     to_device,
 };
 
-/// How many devices are read at once.
+/// Devices that are read at once.
 const PAGE: usize = 256;
 
-/// A device with what the list of devices shows of it.
+/// A device as the list of devices shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceEntry {
     pub id: String,
     pub device: Device,
-    /// Up to ten minutes old; `None` before the first request was written down.
+    /// Up to ten minutes old; `None` before the first request is recorded.
     pub last_seen: Option<LastSeen>,
 }
 
@@ -66,8 +66,8 @@ pub async fn list(db: &impl Read, user: UserNumber) -> Result<Vec<DeviceEntry>, 
     }
 }
 
-/// Makes a device where there is none. A device that exists keeps its name and age, as the spec asks of a login with a known
-/// device id.
+/// Creates a device if it does not exist. An existing device keeps its name and creation time, as
+/// the spec requires for a login with a known device id.
 pub async fn create(
     txn: &Txn,
     user: UserNumber,
@@ -80,7 +80,7 @@ pub async fn create(
     Ok(())
 }
 
-/// Says whether there is such a device. No name leaves the old one.
+/// Returns whether the device exists. Without a name, the old one stays.
 pub async fn rename(
     txn: &Txn,
     user: UserNumber,
@@ -97,7 +97,8 @@ pub async fn rename(
     Ok(true)
 }
 
-/// Ends a device with everything that hangs on it; others learn of it if it had published keys.
+/// Deletes a device and everything that belongs to it. Announces the change if it had published
+/// keys.
 pub async fn delete(txn: &Txn, user: UserNumber, id: &str) -> Result<(), StoreError> {
     txn.delete(DEVICES.at((user, id)));
     txn.delete(LAST_SEEN.at((user, id)));
@@ -106,7 +107,8 @@ pub async fn delete(txn: &Txn, user: UserNumber, id: &str) -> Result<(), StoreEr
     dehydrated::forget_device(txn, user, id).await
 }
 
-/// Ends all devices of a user at once, with everything that hangs on them. Cross-signing keys and backups stay.
+/// Deletes all devices of a user and everything that belongs to them. Cross-signing keys and
+/// backups stay.
 pub async fn delete_all(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     txn.clear(DEVICES.under(user));
     txn.clear(LAST_SEEN.under(user));
@@ -116,14 +118,15 @@ pub async fn delete_all(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Ends what a user has besides devices: cross-signing keys and backups. For an account that is deactivated.
+/// Deletes cross-signing keys and backups of a deactivated account.
 pub async fn forget(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     keys::forget_user(txn, user).await?;
     key_backup::forget_user(txn, user);
     Ok(())
 }
 
-/// Notes a use of a device, if it still exists: a late note must not bring back what a logout cleared.
+/// Records a use of a device, if it still exists: a late write must not restore a row that a logout
+/// deleted.
 pub async fn saw(
     txn: &Txn,
     user: UserNumber,

@@ -1,7 +1,8 @@
-//! Whose devices or cross-signing keys changed when: client-server API, "Tracking the device list for a user".
+//! Changes of devices and cross-signing keys: client-server API, "Tracking the device list for a
+//! user".
 //!
-//! Kept is the last change of each user, by user and in the order of all: a reader with an old token finds every user
-//! who changed since, once. Who shares a room with whom is known above.
+//! Stores the last change of each user, by user and in the order of changes, so that a reader with
+//! an old token finds every changed user once. Crates above know which users share a room.
 
 use std::{collections::HashSet, hash::BuildHasher};
 
@@ -16,15 +17,16 @@ pub static DEVICE_LISTS: Table<UserNumber, Placed<()>> = Table::new("device_list
 pub static DEVICE_LIST_LOG: Table<Position, UserNumber> = Table::new("device_list_log");
 /// When a user (first) last signed the master key of another (second).
 pub static SIGNED_USERS: Table<(UserNumber, UserNumber), Placed<()>> = Table::new("signed_users");
-/// Whom a user has signed, in order of the last signatures.
+/// The users whose master key a user has signed, ordered by the last signature.
 pub static SIGNED_USERS_LOG: Table<(UserNumber, Position), UserNumber> =
     Table::new("signed_users_log");
 
-/// Entries of the log that are read beyond the number of users asked for, before those are read one by one.
+/// Entries of the log that are read beyond the number of requested users, before the users are read
+/// one by one.
 const AHEAD: usize = 256;
 const PAGE: usize = 512;
 
-/// Enters a change of `user` and tells everyone whom it may concern.
+/// Records a change of `user` and announces it to everyone it may concern.
 pub(crate) async fn change(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     let row = DEVICE_LISTS.at(user);
     if txn.has_own(&row) {
@@ -40,7 +42,7 @@ pub(crate) async fn change(txn: &Txn, user: UserNumber) -> Result<(), StoreError
     Ok(())
 }
 
-/// Enters that `signer` has signed the keys of `target`, which only the signer can see.
+/// Records that `signer` has signed the keys of `target`, which only the signer can see.
 pub(crate) async fn sign(
     txn: &Txn,
     signer: UserNumber,
@@ -60,7 +62,7 @@ pub(crate) async fn sign(
     Ok(())
 }
 
-/// A signer who is no more.
+/// Deletes the signatures of a deactivated user.
 pub(crate) fn forget_signer(txn: &Txn, signer: UserNumber) {
     txn.clear(SIGNED_USERS.under(signer));
     txn.clear(SIGNED_USERS_LOG.under(signer));
@@ -76,8 +78,8 @@ pub async fn log_since(
         .await
 }
 
-/// Which of `users` changed after `since`. Costs what the server changed since, or what there are users, whichever is
-/// less.
+/// Those of `users` that changed after `since`. The cost is proportional to the number of changes
+/// since or to the number of users, whichever is less.
 pub async fn changed_since<S: BuildHasher + Sync>(
     db: &impl Read,
     users: &HashSet<UserNumber, S>,
@@ -106,7 +108,9 @@ pub async fn changed_since<S: BuildHasher + Sync>(
     Ok(changed)
 }
 
-/// Whom `signer` has signed after `since`: their keys look different to the signer's devices alone.
+/// The users that `signer` has signed after `since`. Only the signer's devices see a change of
+/// their
+/// keys.
 pub async fn signed_since(
     db: &impl Read,
     signer: UserNumber,

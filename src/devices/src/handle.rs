@@ -1,6 +1,7 @@
-//! The handle for what devices exchange: keys, messages to devices, backups.
+//! The handle for keys, messages to devices and key backups.
 //!
-//! Making and ending devices needs no handle: `users` does that in its own commits (see `device`).
+//! Creating and deleting devices needs no handle: `users` does it in its own commits (see
+//! `device`).
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -12,14 +13,14 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{state::StateCache, to_device::Tallies};
 
-/// What one device may take up.
+/// Limits of what a device can store.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Unclaimed one-time keys of one device, of all algorithms.
     pub one_time_keys: u64,
     /// Bytes of one published key or signature object.
     pub key_bytes: usize,
-    /// Messages that wait for one device; above that the oldest are dropped and counted.
+    /// Messages that wait for one device; beyond that, the oldest are dropped and counted.
     pub inbox_messages: u64,
     /// Bytes of the messages that wait for one device.
     pub inbox_bytes: u64,
@@ -54,7 +55,7 @@ impl Default for Limits {
     }
 }
 
-/// What the devices of this server publish and receive. Cheap to clone.
+/// Keys, messages and backups of the devices of this server. Cheap to clone.
 #[derive(Clone)]
 pub struct Devices(pub(crate) Arc<Parts>);
 
@@ -88,8 +89,9 @@ impl Devices {
     }
 }
 
-/// Those who change the one-time keys of one device go one after the other: all of them want the same first row, and the
-/// losers of a race would do their work again and again. What keeps a key from being given out twice is the transaction.
+/// Serializes changes of the one-time keys of one device: all of them need the same first row, and
+/// would otherwise conflict and retry. The transaction, not this lock, guarantees that a key is
+/// returned only once.
 pub(crate) struct Turns {
     stripes: Vec<Mutex<()>>,
     hasher: RandomState,
@@ -106,8 +108,8 @@ impl Turns {
         }
     }
 
-    /// Waits until nobody else changes one of these devices. Stripes are taken in order, so two who want the same ones
-    /// never wait for each other.
+    /// Locks the one-time keys of these devices. Stripes are locked in order, so two callers cannot
+    /// deadlock.
     pub(crate) async fn take<'a>(
         &self,
         devices: impl Iterator<Item = (UserNumber, &'a str)>,

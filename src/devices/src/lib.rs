@@ -1,7 +1,8 @@
-//! The devices of local users: what hangs on a device is made and ended here, in the commit of whoever logs in or out.
+//! The devices of local users. Everything that belongs to a device is created and deleted here, in
+//! the commit of the login or logout.
 //!
-//! Functions that take a `Txn` write into the commit of `users`, which ends a device's tokens along with it. What devices
-//! publish and send each other goes through the handle [`Devices`].
+//! Functions that take a `Txn` are part of a commit of `users`, which also deletes the device's
+//! tokens. Keys and messages go through the handle [`Devices`].
 
 pub mod dehydrated;
 mod device;

@@ -1,7 +1,8 @@
-//! What every `/sync` tells a device about itself, from memory while nothing has changed.
+//! The state of a device that every `/sync` contains, from a cache while nothing has changed.
 //!
-//! An entry holds what the rows said at some stamp. Every commit that changes those rows tells `Concern::User` of the
-//! owner, so an entry that is not older than the owner's last change is what the rows say still: nothing invalidates it.
+//! An entry contains the values of the rows at some stamp. Every commit that changes those rows
+//! announces `Concern::User` of the owner, so an entry that is at least as new as the owner's last
+//! change is current and needs no invalidation.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,22 +15,22 @@ use crate::{
     to_device::INBOX,
 };
 
-/// Algorithms that one device has keys for; the border allows no more.
+/// Algorithms that one device can have keys for.
 pub(crate) const MOST_ALGORITHMS: usize = 16;
 
-/// What a device is told of itself in `/sync`, and what waits for it.
+/// The state of a device in `/sync`, and the start of its inbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceState {
     /// Unclaimed one-time keys by algorithm: `device_one_time_keys_count`.
     pub one_time_keys: BTreeMap<String, u64>,
-    /// Algorithms whose fallback key was not given out yet: `device_unused_fallback_key_types`.
+    /// Algorithms whose fallback key is unused: `device_unused_fallback_key_types`.
     pub unused_fallback_keys: Vec<String>,
     /// The first message in the device's inbox, acknowledged or not.
     pub oldest_message: Option<Position>,
     as_of: Stamp,
 }
 
-/// Owner: the handle. Bound: bytes. Invalidated by nothing, see above.
+/// Owner: the handle. Bound: bytes. Not invalidated, see above.
 pub(crate) struct StateCache(Cache<DeviceName, Arc<DeviceState>, Weigh>);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -74,8 +75,8 @@ impl StateCache {
 }
 
 impl Devices {
-    /// `is_unchanged` says whether nothing of the user's own has changed after a stamp: while that holds of what is in
-    /// memory, no database is asked.
+    /// `is_unchanged` returns whether nothing of the user has changed after a stamp. If that holds
+    /// for a cached entry, the database is not read.
     pub async fn state(
         &self,
         db: &impl Read,
@@ -107,7 +108,7 @@ async fn read(db: &impl Read, user: UserNumber, device: &str) -> Result<DeviceSt
         .await?
         .unwrap_or_default();
     let mut one_time_keys = counts.unclaimed;
-    // Some clients take its absence for a server without keys.
+    // Some clients interpret its absence as a server without keys.
     one_time_keys
         .entry(SIGNED_CURVE25519.to_owned())
         .or_default();

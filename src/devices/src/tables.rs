@@ -1,6 +1,7 @@
-//! Every table of a device, each with who writes and who reads it.
+//! All tables of devices, with their writers and readers.
 //!
-//! Keys begin with (user, device), so that ending a device clears one prefix a table: see `device::delete`.
+//! Keys begin with (user, device), so that deleting a device clears one prefix per table: see
+//! `device::delete`.
 
 use database::{Record, Table, TableInfo, UserNumber};
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use crate::{dehydrated, device_lists, key_backup, keys, to_device};
 
 /// The devices of a user. Written by login, rename and logout; read by the device endpoints.
 pub static DEVICES: Table<(UserNumber, String), Device> = Table::new("devices");
-/// When and from where a device was last used. Apart from `DEVICES` because it is written lazily and often: neither a
-/// rename nor a logout is in conflict with it.
+/// When and from where a device was last used. Separate from `DEVICES` because it is written lazily
+/// and often: it never conflicts with a rename or a logout.
 pub static LAST_SEEN: Table<(UserNumber, String), LastSeen> = Table::new("devices_last_seen");
 
 /// One device.
@@ -21,7 +22,7 @@ pub struct Device {
     pub created: u64,
 }
 
-/// The last request of a device that was written down.
+/// The last recorded request of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastSeen {
     pub ip: String,

@@ -6,9 +6,11 @@ use clap::{Args, Parser, Subcommand};
 
 /// A Matrix homeserver.
 ///
-/// Settings come from conduit.toml: the file that --config names, else ./conduit.toml if there is one, else the defaults. Any
-/// setting can be overridden by a variable: AQUEDUCT_ and its path in upper case, with __ between levels and commas in lists,
-/// for example AQUEDUCT_DATABASE__PATH=/var/lib/aqueduct.
+/// Settings are read from the file given by --config. Without it, ./conduit.toml is read if it
+/// exists, else /etc/aqueduct/conduit.toml; without any file, the defaults apply. An environment
+/// variable overrides the setting of the same name: AQUEDUCT_ and the setting's path in upper case,
+/// with __ between levels and commas in lists, for example
+/// AQUEDUCT_DATABASE__PATH=/var/lib/aqueduct.
 #[derive(Parser)]
 #[command(
     name = "aqueduct",
@@ -27,39 +29,57 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Runs the server until it is told to stop (SIGTERM or Ctrl-C; a second one does not wait for requests in flight).
+    /// Runs the server until SIGTERM or Ctrl-C. A second signal stops it without waiting for
+    /// requests in flight.
     Serve,
-    /// Reads the configuration, reports every mistake in it, and starts nothing.
-    CheckConfig,
-    /// Reports whether the running server is healthy, with the errors of its disk, and fails if it does not run or its database
-    /// takes no writes.
+    /// Checks the configuration and reports every mistake in it.
+    CheckConfig {
+        /// Prints every setting with its value and where it comes from.
+        #[arg(long)]
+        origins: bool,
+    },
+    /// Reports whether the running server is healthy. Fails if no server is running, or if its
+    /// database is not writable.
     Status,
-    /// Reads the whole database and reports what is damaged. The server must not run.
+    /// Reads the whole database and reports damage. The server must not be running.
     Check(CheckArguments),
-    /// Makes and repairs accounts, whether the server runs or not.
+    /// Manages accounts, whether the server is running or not.
     #[command(subcommand)]
     User(UserCommand),
-    /// Copies the database, as of one moment, to a folder that does not exist yet. The server may go on running.
+    /// Copies the database, as of one moment, to a new folder. The server can be running.
     Backup(BackupArguments),
-    /// Puts a backup in the place of the database, which must be empty or not there. The server must not run.
+    /// Restores a backup into the database folder, which must be empty or missing. The server must
+    /// not be running.
     ///
-    /// One-time encryption keys are dropped, because some were used since the backup; clients upload new ones.
+    /// One-time encryption keys are dropped, because some may have been used after the backup;
+    /// clients upload new ones.
     Restore(RestoreArguments),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// The shell that reads the script.
+        shell: clap_complete::Shell,
+    },
+    /// Writes the manual pages, one per command, to a folder.
+    Man {
+        /// The folder; it is created if it does not exist.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
 pub(crate) enum UserCommand {
-    /// Makes an account. The password is asked for, or read from standard input.
+    /// Creates an account. The password is asked for, or read from standard input.
     Create {
-        /// The name, such as `alice`, or the whole user id.
+        /// The name, such as `alice`, or the full user id.
         name: String,
-        /// Makes the account an administrator's.
+        /// Makes the account an administrator.
         #[arg(long)]
         admin: bool,
     },
-    /// Sets a new password and logs all devices out. The password is asked for, or read from standard input.
+    /// Sets a new password and logs all devices out. The password is asked for, or read from
+    /// standard input.
     ResetPassword {
-        /// The name, such as `alice`, or the whole user id.
+        /// The name, such as `alice`, or the full user id.
         name: String,
     },
 }
@@ -76,13 +96,13 @@ pub(crate) struct CheckArguments {
 
 #[derive(Args)]
 pub(crate) struct BackupArguments {
-    /// Where the backup goes.
+    /// The folder to create.
     pub(crate) folder: PathBuf,
 }
 
 #[derive(Args)]
 pub(crate) struct RestoreArguments {
-    /// A folder that `aqueduct backup` made.
+    /// A folder that was written by `aqueduct backup`.
     pub(crate) folder: PathBuf,
 }
 

@@ -1,8 +1,8 @@
-//! The operator's commands: carried out by the running server, which listens on a socket beside the database, or, where none
-//! runs, by the command's own process on the database itself.
+//! The operator's commands. A running server executes them: it listens on a socket beside the
+//! database. If no server runs, the command's own process opens the database and executes them.
 //!
-//! One line of JSON each way. The socket is for the server's own user (0600), so whoever can reach it could as well read the
-//! database.
+//! Request and reply are one line of JSON each. Only the server's own user can open the socket
+//! (mode 0600), who can read the database anyway.
 
 use std::{
     fs, io,
@@ -21,17 +21,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Password, RegisterError};
 
 use crate::{
+    app::{Base, blocking},
     config::Config,
-    house::{Foundation, blocking},
 };
 
-/// The longest order: a name and a password.
-const LONGEST_LINE: u64 = 64 * 1024;
-const LONGEST_READ: Duration = Duration::from_secs(10);
+/// Bytes of the longest request: a name and a password.
+const MAX_LINE: u64 = 64 * 1024;
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an operator may want of a server. No `Debug`: it holds passwords.
+/// An operator's command. No `Debug`: it contains passwords.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Order {
+pub(crate) enum Request {
     CreateUser {
         name: String,
         password: String,
@@ -41,7 +41,7 @@ pub(crate) enum Order {
         name: String,
         password: String,
     },
-    /// How the server is.
+    /// Reports whether the database can be written.
     Status,
     /// An absolute path: the server has another working directory.
     Backup {
@@ -49,11 +49,11 @@ pub(crate) enum Order {
     },
 }
 
-/// What was done, or why it was not.
-pub(crate) type Report = Result<String, String>;
+/// A message for the operator: what was done, or why it was refused.
+pub(crate) type Reply = Result<String, String>;
 
-impl Order {
-    pub(crate) async fn carry_out(self, foundation: &Foundation) -> Report {
+impl Request {
+    pub(crate) async fn execute(self, base: &Base) -> Reply {
         match self {
             Self::CreateUser {
                 name,
@@ -61,28 +61,28 @@ impl Order {
                 admin,
             } => {
                 let password = secret(password)?;
-                match foundation.users.create(&name, password, admin).await {
-                    Ok(user_id) => Ok(format!("made the account {user_id}")),
-                    Err(RegisterError::InUse) => Err(format!("there is a user {name} already")),
+                match base.users.create(&name, password, admin).await {
+                    Ok(user_id) => Ok(format!("created the account {user_id}")),
+                    Err(RegisterError::InUse) => Err(format!("user {name} already exists")),
                     Err(error) => Err(error.to_string()),
                 }
             }
             Self::ResetPassword { name, password } => {
                 let password = secret(password)?;
-                match foundation.users.reset_password(&name, password).await {
+                match base.users.reset_password(&name, password).await {
                     Ok(true) => Ok(format!(
-                        "{name} has a new password and is logged out everywhere"
+                        "set a new password for {name} and logged all its devices out"
                     )),
                     Ok(false) => Err(format!("there is no user {name}")),
                     Err(error) => Err(error.to_string()),
                 }
             }
-            Self::Status => status(foundation),
+            Self::Status => status(base),
             Self::Backup { folder } => {
-                let engine = foundation.engine.clone();
+                let engine = base.engine.clone();
                 let to = folder.clone();
                 match blocking(move || engine.checkpoint(&to)).await {
-                    Ok(()) => Ok(format!("the backup is in {}", folder.display())),
+                    Ok(()) => Ok(format!("wrote the backup to {}", folder.display())),
                     Err(error) => Err(error.to_string()),
                 }
             }
@@ -92,13 +92,13 @@ impl Order {
 
 /// A failure if the database takes no writes. What the disk has refused besides is reported, but
 /// may be over.
-fn status(foundation: &Foundation) -> Report {
-    let health = foundation.engine.health();
+fn status(base: &Base) -> Reply {
+    let health = base.engine.health();
     let mut lines = vec![match &health {
         Health::Writable => format!("the server runs, and {health}"),
         _ => health.to_string(),
     }];
-    lines.extend(foundation.engine.disk_errors());
+    lines.extend(base.engine.disk_errors());
     let text = lines.join("\n");
     match health {
         Health::Writable => Ok(text),
@@ -106,8 +106,8 @@ fn status(foundation: &Foundation) -> Report {
     }
 }
 
-/// Gives the order to the running server. `None` where none runs.
-pub(crate) async fn send(config: &Config, order: &Order) -> io::Result<Option<Report>> {
+/// Sends a request to the running server. `None` if no server runs.
+pub(crate) async fn send(config: &Config, request: &Request) -> io::Result<Option<Reply>> {
     let (path, _folder) = socket(config)?;
     let mut stream = match UnixStream::connect(&path).await {
         Ok(stream) => stream,
@@ -121,7 +121,7 @@ pub(crate) async fn send(config: &Config, order: &Order) -> io::Result<Option<Re
         }
         Err(error) => return Err(error),
     };
-    let mut line = serde_json::to_vec(order)?;
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line).await?;
     let mut answer = Vec::new();
@@ -129,10 +129,11 @@ pub(crate) async fn send(config: &Config, order: &Order) -> io::Result<Option<Re
     Ok(Some(serde_json::from_slice(&answer)?))
 }
 
-/// Listens for orders until `stop`. The database is open, so whatever socket is there is a dead server's.
+/// Listens for requests until `stop`. This process holds the database's lock, so an existing socket
+/// was left by a server that crashed.
 pub(crate) fn listen(
     config: &Config,
-    foundation: &Foundation,
+    base: &Base,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> io::Result<()> {
@@ -143,21 +144,21 @@ pub(crate) fn listen(
     }
     let listener = bind_private(&path)?;
     drop(folder);
-    let (foundation, stop, own) = (foundation.clone(), stop.clone(), tasks.clone());
-    let remains = socket_path(config);
+    let (base, stop, own) = (base.clone(), stop.clone(), tasks.clone());
+    let path = socket_path(config);
     tasks.spawn(async move {
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             if let Ok((stream, _)) = accepted {
-                let foundation = foundation.clone();
+                let base = base.clone();
                 own.spawn(async move {
-                    if let Err(error) = answer(stream, &foundation).await {
-                        tracing::warn!(%error, "an operator's command was not understood");
+                    if let Err(error) = answer(stream, &base).await {
+                        tracing::warn!(%error, "could not read an operator's command");
                     }
                 });
             }
         }
-        if let Err(error) = fs::remove_file(&remains) {
-            tracing::debug!(%error, "the operator's socket is gone already");
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::debug!(%error, "could not remove the operator's socket");
         }
     });
     Ok(())
@@ -182,33 +183,33 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn answer(stream: UnixStream, foundation: &Foundation) -> io::Result<()> {
+async fn answer(stream: UnixStream, base: &Base) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    let mut lines = BufReader::new(read.take(LONGEST_LINE));
-    tokio::time::timeout(LONGEST_READ, lines.read_line(&mut line)).await??;
-    let order: Order = serde_json::from_str(&line)?;
-    let report = order.carry_out(foundation).await;
-    match &report {
-        Ok(done) => tracing::info!(done, "carried out an operator's command"),
-        Err(refusal) => tracing::warn!(refusal, "refused an operator's command"),
+    let mut lines = BufReader::new(read.take(MAX_LINE));
+    tokio::time::timeout(READ_TIMEOUT, lines.read_line(&mut line)).await??;
+    let request: Request = serde_json::from_str(&line)?;
+    let reply = request.execute(base).await;
+    match &reply {
+        Ok(done) => tracing::info!(done, "executed an operator's command"),
+        Err(reason) => tracing::warn!(reason, "an operator's command failed"),
     }
-    write.write_all(&serde_json::to_vec(&report)?).await
+    write.write_all(&serde_json::to_vec(&reply)?).await
 }
 
 fn secret(text: String) -> Result<Password, String> {
-    Password::new(text).ok_or_else(|| "the password is empty or far too long".to_owned())
+    Password::new(text).ok_or_else(|| "the password is empty or too long".to_owned())
 }
 
-/// Beside the database, not in it: the folder belongs to RocksDB.
+/// Beside the database, not in it: that folder is managed by RocksDB.
 fn socket_path(config: &Config) -> PathBuf {
     let mut path = config.database.path.clone().into_os_string();
     path.push(".sock");
     path.into()
 }
 
-/// The socket by way of its folder's descriptor, because the names of sockets have 107 bytes at most. The folder must stay open
-/// as long as the path is used.
+/// The socket's path through its folder's descriptor, because a socket address holds at most 107
+/// bytes. The folder must stay open while the path is used.
 fn socket(config: &Config) -> io::Result<(PathBuf, Option<fs::File>)> {
     use std::os::fd::AsRawFd as _;
 

@@ -1,4 +1,5 @@
-//! A server's life: start, serve, drain, close. The first signal lets requests in flight finish, a second one does not wait.
+//! The lifecycle of the server: start, serve, drain, close. The first signal lets requests in
+//! flight finish; a second one stops without waiting.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,24 +13,26 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    app::{App, Base, BuildError, blocking},
+    banner,
     config::Config,
-    control,
-    house::{Foundation, House, HouseError, blocking},
-    limits, memory, welcome,
+    control, limits, memory, service_manager,
 };
 
-/// How long the server's log of changes is kept for followers in memory, and how often it is trimmed.
+/// How often the server's log of changes is trimmed, and the age that entries reach at least. The
+/// followers whose cursor is in memory are never that far behind.
 const LOG_AGE: Duration = Duration::from_mins(10);
 
+/// Why the server ended.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LifeError {
+pub(crate) enum LifecycleError {
     #[error("cannot listen on {address}: {error}")]
     Listen {
         address: SocketAddr,
         error: io::Error,
     },
     #[error(transparent)]
-    House(#[from] HouseError),
+    Build(#[from] BuildError),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("an essential part of the server failed: {0}")]
@@ -37,100 +40,107 @@ pub(crate) enum LifeError {
 }
 
 /// Runs until a signal, or until an essential part fails.
-pub(crate) async fn run(config: Config) -> Result<(), LifeError> {
+pub(crate) async fn run(config: Config) -> Result<(), LifecycleError> {
     limits::raise_open_files();
     memory::return_unused();
     let mut signals = Signals::new()?;
     let listeners = bind(&config.listen).await?;
-    let life = Life::default();
-    let foundation = Foundation::lay(&config, &life.tasks).await?;
-    let house = House::build(
+    let tasks = Tasks::default();
+    let base = Base::open(&config, &tasks.background).await?;
+    let app = App::build(
         &config,
-        &foundation,
-        &life.tasks,
-        life.quiet.clone(),
-        life.stop.clone(),
+        &base,
+        &tasks.background,
+        tasks.drain.clone(),
+        tasks.stop.clone(),
     )
     .await?;
-    control::listen(&config, &foundation, &life.tasks, &life.quiet)?;
-    life.tasks
-        .spawn(trim_log(foundation.clone(), life.quiet.clone()));
-    let serving = life.serve(&config, listeners, &house);
-    welcome::print(&config);
+    control::listen(&config, &base, &tasks.background, &tasks.drain)?;
+    tasks
+        .background
+        .spawn(trim_log(base.clone(), tasks.drain.clone()));
+    service_manager::keep_watchdog_alive(&tasks.background, tasks.stop.clone());
+    let serving = tasks.serve(&config, listeners, &app);
+    service_manager::ready();
+    banner::print(&config);
     let end = tokio::select! {
         () = signals.next() => Ok(()),
-        () = house.sync.failed() => Err(LifeError::Failed("the follower of the log")),
-        () = foundation.engine.stopped() => Err(LifeError::Failed("the database")),
-        () = any_ended(serving) => Err(LifeError::Failed("a listener")),
+        () = app.sync.failed() => Err(LifecycleError::Failed("the follower of the log")),
+        () = base.engine.stopped() => Err(LifecycleError::Failed("the database")),
+        () = any_ended(serving) => Err(LifecycleError::Failed("a listener")),
     };
     if let Err(error) = &end {
         tracing::error!(%error, "stopping");
     }
+    service_manager::stopping();
     tokio::select! {
-        () = life.drain(&config) => {}
+        () = tasks.drain(&config) => {}
         () = signals.next() => tracing::warn!("stopping without waiting for requests in flight"),
     }
-    drop(house);
-    close(foundation).await;
+    drop(app);
+    close(base).await;
     end
 }
 
-/// Who runs, and how they are told to stop.
+/// All tasks of the server, and the tokens that stop them.
 #[derive(Default)]
-struct Life {
+struct Tasks {
     /// Connections and their requests.
-    visits: TaskTracker,
+    connections: TaskTracker,
     /// Everything else.
-    tasks: TaskTracker,
-    /// No new requests; those who wait are answered.
-    quiet: CancellationToken,
-    /// Nobody writes any more.
+    background: TaskTracker,
+    /// Accepts no new requests and answers those that wait for something new.
+    drain: CancellationToken,
+    /// Stops the room writers and the followers.
     stop: CancellationToken,
 }
 
-impl Life {
+impl Tasks {
     fn serve(
         &self,
         config: &Config,
         listeners: Vec<TcpListener>,
-        house: &House,
+        app: &App,
     ) -> Vec<JoinHandle<()>> {
         let connections = Connections::new(config.http.max_connections, config.http.patience());
         let serve_on = |listener| {
-            let (edge, visits) = (house.edge.clone(), self.visits.clone());
+            let (edge, tracker) = (app.edge.clone(), self.connections.clone());
             let serving = serve(
                 listener,
                 edge,
                 connections.clone(),
-                visits,
-                self.quiet.clone(),
+                tracker,
+                self.drain.clone(),
             );
-            self.visits.spawn(serving)
+            self.connections.spawn(serving)
         };
         listeners.into_iter().map(serve_on).collect()
     }
 
     async fn drain(&self, config: &Config) {
-        tracing::info!("stopping: requests in flight may finish");
-        self.quiet.cancel();
-        self.visits.close();
-        let patience = config.http.shutdown_timeout();
-        if tokio::time::timeout(patience, self.visits.wait())
+        tracing::info!("stopping: waiting for requests in flight");
+        self.drain.cancel();
+        self.connections.close();
+        let limit = config.http.shutdown_timeout();
+        if tokio::time::timeout(limit, self.connections.wait())
             .await
             .is_err()
         {
             tracing::warn!(
-                requests = self.visits.len(),
+                requests = self.connections.len(),
                 "some requests did not finish in time"
             );
         }
         self.stop.cancel();
-        self.tasks.close();
-        if tokio::time::timeout(patience, self.tasks.wait())
+        self.background.close();
+        if tokio::time::timeout(limit, self.background.wait())
             .await
             .is_err()
         {
-            tracing::warn!(tasks = self.tasks.len(), "some tasks did not stop in time");
+            tracing::warn!(
+                tasks = self.background.len(),
+                "some tasks did not stop in time"
+            );
         }
     }
 }
@@ -158,16 +168,16 @@ impl Signals {
     }
 }
 
-async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, LifeError> {
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, LifecycleError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses.iter().copied() {
         let listener = TcpListener::bind(address).await;
-        listeners.push(listener.map_err(|error| LifeError::Listen { address, error })?);
+        listeners.push(listener.map_err(|error| LifecycleError::Listen { address, error })?);
     }
     Ok(listeners)
 }
 
-/// Ends when the first of them does, which none should.
+/// Returns when the first listener ends. None does while the server is healthy.
 async fn any_ended(mut serving: Vec<JoinHandle<()>>) {
     std::future::poll_fn(|context| {
         let ended = serving
@@ -182,11 +192,11 @@ async fn any_ended(mut serving: Vec<JoinHandle<()>>) {
     .await;
 }
 
-/// Drops what no follower needs any more: those in memory are never ten minutes behind, and durable ones keep their own place.
-async fn trim_log(foundation: Foundation, quiet: CancellationToken) {
-    let published = foundation.store.published();
+/// Trims entries of the log of changes that are below the cursors of all followers.
+async fn trim_log(base: Base, drain: CancellationToken) {
+    let published = base.store.published();
     let mut old: Option<Stamp> = None;
-    while quiet
+    while drain
         .run_until_cancelled(tokio::time::sleep(LOG_AGE))
         .await
         .is_some()
@@ -194,17 +204,17 @@ async fn trim_log(foundation: Foundation, quiet: CancellationToken) {
         let now = *published.borrow();
         if let Some(stamp) = old.replace(now) {
             let trimmed: Result<(), StoreError> =
-                server_log::trim(&foundation.store, Position::first_of(stamp)).await;
+                server_log::trim(&base.store, Position::first_of(stamp)).await;
             if let Err(error) = trimmed {
-                tracing::warn!(%error, "cannot trim the log of changes");
+                tracing::warn!(%error, "could not trim the log of changes; will retry");
             }
         }
     }
 }
 
-/// Closes the database, which writes what is not in its files yet.
-async fn close(foundation: Foundation) {
-    let wal_synced = foundation.engine.wal_synced();
-    blocking(move || drop(foundation)).await;
+/// Closes the database, which flushes its buffers.
+async fn close(base: Base) {
+    let wal_synced = base.engine.wal_synced();
+    blocking(move || drop(base)).await;
     tracing::info!(wal_synced, "database closed");
 }

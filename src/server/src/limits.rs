@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Each connection is an open file: takes as many as may be had.
+/// Raises the soft limit of open files to the hard one, because each connection is an open file.
 pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let most = Rlimit {
@@ -10,6 +10,6 @@ pub(crate) fn raise_open_files() {
         maximum: limit.maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, most) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+        tracing::debug!(%error, "could not raise the limit of open files");
     }
 }

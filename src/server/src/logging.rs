@@ -1,45 +1,51 @@
 //! Structured logs on standard output: `text` for people, `json` for machines.
 //!
-//! A thread of its own writes them, so that whoever reads them slowly holds up no request. What waits is bounded: lines that find it
-//! full are dropped, and their number is told at the end.
+//! A separate thread writes them, so that a slow reader of the log delays no request. Its queue is
+//! bounded: lines that find it full are dropped, and their number is printed when the server stops.
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _, Write},
     thread,
     time::Duration,
 };
 
+use database::{Clock as _, SystemClock};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{format::Writer, time::FormatTime},
+};
 
 use crate::config::{Log, LogFormat};
 
-/// Libraries that would write a line for every event. `log.level` can name them to have it so.
+/// Libraries that write a line per event at `info`. `log.level` can override this.
 const QUIET: &str = "ruma_state_res=warn,hyper=warn";
 
-/// Lines that may wait to be written.
-const WAITING_LINES: usize = 16_384;
+/// Lines that the queue holds.
+const QUEUE_LINES: usize = 16_384;
 
-/// How long the thread lets lines gather after it wrote some: while it rests, a request that logs need not wake it.
-const REST: Duration = Duration::from_millis(20);
-/// Bytes that are written at the latest.
+/// The pause after each write, in which lines accumulate. A request that logs during the pause does
+/// not need to wake the thread.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The bytes at which a batch is written without waiting for a flush.
 const BATCH: usize = 64 * 1024;
 
-/// Writes what waits when it is dropped.
+/// The log of the process. Dropping it writes the lines that are still queued.
 pub(crate) struct Logging {
-    /// `None` once it has ended.
+    /// `None` only while it is dropped.
     writer: Option<WorkerGuard>,
     dropped: ErrorCounter,
 }
 
-/// For the whole process, once. Lines are written as long as the answer lives.
+/// Starts the log of the process. Call once; lines are written as long as the return value lives.
 #[must_use]
 pub(crate) fn start(log: &Log) -> Logging {
     let filter = EnvFilter::new(format!("{QUIET},{}", log.level));
     let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING_LINES)
+        .buffered_lines_limit(QUEUE_LINES)
         .thread_name("log")
-        .finish(Batches::new(io::stdout(), REST));
+        .finish(Batches::new(io::stdout(), PAUSE));
     let logging = Logging {
         dropped: writer.error_counter(),
         writer: Some(guard),
@@ -48,7 +54,14 @@ pub(crate) fn start(log: &Log) -> Logging {
         .with_env_filter(filter)
         .with_writer(writer);
     match log.format {
-        LogFormat::Text => lines.with_ansi(io::stdout().is_terminal()).init(),
+        LogFormat::Text if io::stdout().is_terminal() => {
+            lines
+                .compact()
+                .with_target(false)
+                .with_timer(Seconds)
+                .init();
+        }
+        LogFormat::Text => lines.with_ansi(false).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
     std::panic::set_hook(Box::new(|panic| {
@@ -57,6 +70,17 @@ pub(crate) fn start(log: &Log) -> Logging {
         tracing::error!(place, text, "a task panicked");
     }));
     logging
+}
+
+/// The time of day, UTC: enough for a person who watches a terminal.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let second = SystemClock.now().0 / 1000 % 86_400;
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        write!(writer, "{hour:02}:{minute:02}:{:02}Z", second % 60)
+    }
 }
 
 impl Drop for Logging {
@@ -69,23 +93,23 @@ impl Drop for Logging {
     }
 }
 
-/// Writes lines together, those of one flush at once, and then rests.
+/// Merges the lines between two flushes into one write, and pauses after each flush.
 struct Batches<W> {
     out: W,
     lines: Vec<u8>,
-    rest: Duration,
+    pause: Duration,
 }
 
 impl<W: Write> Batches<W> {
-    fn new(out: W, rest: Duration) -> Self {
+    fn new(out: W, pause: Duration) -> Self {
         Self {
             out,
             lines: Vec::new(),
-            rest,
+            pause,
         }
     }
 
-    /// Lines that cannot be written are lost, so that they do not pile up.
+    /// Lines that cannot be written are dropped, so that they do not accumulate.
     fn write_out(&mut self) -> io::Result<()> {
         let written = self.out.write_all(&self.lines);
         self.lines.clear();
@@ -105,7 +129,7 @@ impl<W: Write> Write for Batches<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.write_out()?;
         self.out.flush()?;
-        thread::sleep(self.rest);
+        thread::sleep(self.pause);
         Ok(())
     }
 }
@@ -114,7 +138,7 @@ impl<W: Write> Write for Batches<W> {
 mod tests {
     use super::*;
 
-    /// Every write as it came.
+    /// Records each write.
     #[derive(Default)]
     struct Writes(Vec<Vec<u8>>);
 

@@ -1,17 +1,18 @@
 //! `aqueduct`: the homeserver and the operator's commands.
 //!
-//! The only place that knows all parts of the house: `house` wires them, `lifecycle` starts and stops them.
+//! The only crate that knows all parts: `app` wires them, `lifecycle` starts and stops them.
 
+mod app;
+mod banner;
 mod cli;
 mod commands;
 mod config;
 mod control;
-mod house;
 mod lifecycle;
 mod limits;
 mod logging;
 mod memory;
-mod welcome;
+mod service_manager;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! One budget of bytes, and who gets how much of it.
+//! The division of `memory.budget` among the caches.
 
 use crate::config::Config;
 
@@ -31,10 +31,10 @@ impl Shares {
     }
 }
 
-/// Frees what the allocator keeps in its threads' name in the background, so that memory that is not used is given back soon. It
-/// costs nothing that matters; where it cannot be had, the server runs without.
+/// Starts jemalloc's background threads, which return unused memory to the system soon after it is
+/// freed. The server also works without them.
 pub(crate) fn return_unused() {
     if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
-        tracing::debug!(%error, "the allocator has no background thread");
+        tracing::debug!(%error, "could not start the background threads of the allocator");
     }
 }

@@ -1,8 +1,9 @@
-//! A bounded map in memory that never serves what a commit has changed.
+//! A bounded cache that never returns a value that a commit has changed.
 //!
-//! Whoever reads a row from a snapshot offers it with the snapshot's stamp; whoever changed the row removes it with the stamp of
-//! the commit. An offer from before the last removal (of the same shard) is turned down, so a slow reader cannot bring back what
-//! was just ended. Full is when the younger half is: then it becomes the older half, and the older half is dropped.
+//! A reader inserts a row with the stamp of its snapshot; a writer invalidates it with the stamp of
+//! its commit. An insertion that is older than the last invalidation (of the same shard) is
+//! ignored, so a slow reader cannot bring back a stale value. Each shard has a younger and an older
+//! half. When the younger one is full, it replaces the older one, whose entries are evicted.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -24,12 +25,12 @@ pub(crate) struct Cache<K, V> {
 struct Shard<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
-    /// The newest commit that removed something here.
+    /// The newest commit that invalidated an entry of this shard.
     changed: Stamp,
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// At most `entries` entries, never fewer than two a shard.
+    /// At most `entries` entries, but at least two per shard.
     pub(crate) fn new(entries: usize) -> Self {
         let shard = || Shard {
             young: HashMap::new(),
@@ -53,7 +54,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    /// Keeps what a snapshot of `read_at` said, unless something was removed since.
+    /// Inserts a value from a snapshot of `read_at`, unless an entry was invalidated since.
     pub(crate) fn offer(&self, key: K, value: V, read_at: Stamp) {
         let mut shard = self.shard(&key);
         if read_at >= shard.changed {
@@ -62,7 +63,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
-    /// Forgets what the commit of `changed_at` changed. Called after that commit is visible.
+    /// Invalidates an entry that the commit of `changed_at` changed. Call it after the commit is
+    /// visible.
     pub(crate) fn remove(&self, key: &K, changed_at: Stamp) {
         let mut shard = self.shard(key);
         shard.changed = shard.changed.max(changed_at);

@@ -1,8 +1,8 @@
-//! What can go wrong with accounts, in the words of the domain. The api crate turns each into an errcode.
+//! Errors of accounts. The api crate maps each to an errcode.
 
 use database::StoreError;
 
-/// Why a name cannot be that of a local user.
+/// Why a name is not valid for a local user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     #[error("user names may hold only a-z, 0-9 and . _ = - / +")]
@@ -15,7 +15,7 @@ pub enum NameError {
     Reserved,
 }
 
-/// Why there is no new account.
+/// Why an account was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
     #[error(transparent)]
@@ -24,41 +24,42 @@ pub enum RegisterError {
     InUse,
     #[error("this device id is empty or too long")]
     DeviceId,
-    /// More passwords wait to be hashed than may queue.
+    /// The queue of the password hasher is full.
     #[error("too many passwords are being hashed")]
     Busy,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why there is no new session.
+/// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// No such user, no such password: nobody learns which.
+    /// Unknown user or wrong password; the response does not reveal which.
     #[error("wrong user name or password")]
     Refused,
     #[error("this device id is empty or too long")]
     DeviceId,
-    /// More passwords wait to be hashed than may queue.
+    /// The queue of the password hasher is full.
     #[error("too many passwords are being hashed")]
     Busy,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why a token opens nothing.
+/// Why a token was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     #[error("unknown token")]
     Unknown,
-    /// The session is still there: the client may refresh its token or log in again with the same device (a soft logout).
+    /// The session still exists: the client can refresh its token, or log in again with the same
+    /// device (a soft logout).
     #[error("this access token has expired")]
     Expired,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why a profile stays as it was.
+/// Why a profile was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     #[error("no such user")]
@@ -79,7 +80,7 @@ pub enum ProfileError {
     Store(#[from] StoreError),
 }
 
-/// Why a filter was not kept.
+/// Why a filter was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
     #[error("a filter has at most {} bytes", crate::filters::FILTER_BYTES)]

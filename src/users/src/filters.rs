@@ -1,4 +1,5 @@
-//! Filters: client-server API, "Filtering". A filter's id is the hash of what it says, so the same filter is kept once.
+//! Filters: client-server API, "Filtering". A filter's id is the hash of its content, so equal
+//! filters are stored once.
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -15,14 +16,14 @@ use crate::{
 
 pub(crate) const FILTER_BYTES: usize = 64 * 1024;
 pub(crate) const FILTERS_PER_USER: u64 = 1_000;
-/// Parsed filters in memory. The usual one takes a few hundred bytes.
+/// Parsed filters in the cache. A typical one takes a few hundred bytes.
 const CACHED: usize = 1_024;
 /// Larger ones are parsed at every use, which bounds the cache in bytes: 4 MiB of JSON.
 const CACHED_BYTES: usize = 4 * 1024;
 /// Bytes of the hash in an id.
 const ID_BYTES: usize = 10;
 
-/// Filters that were used lately. What an id means never changes; deactivation only makes it unreachable.
+/// Recently used filters. Entries never become stale, because an id is a hash of the content.
 pub(crate) struct FilterCache(Cache<(UserNumber, String), Arc<FilterDefinition>>);
 
 impl Default for FilterCache {
@@ -32,7 +33,7 @@ impl Default for FilterCache {
 }
 
 impl Users {
-    /// Keeps a filter and names it.
+    /// Stores a filter and returns its id.
     pub async fn keep_filter(
         &self,
         user: UserNumber,

@@ -1,7 +1,8 @@
 //! Interactive auth: client-server API, "User-Interactive Authentication API".
 //!
-//! A conversation is bound to one operation (what is asked, by whom, with which parameters), expires, and ends with its success:
-//! what was proven for one request opens no other. Conversations live in memory, so many at most; the oldest goes first.
+//! An authentication session is bound to one operation (endpoint, caller and parameters), expires,
+//! and is consumed by its use: it authorizes no other request. Sessions are in memory; beyond a
+//! limit, the oldest is dropped.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -30,20 +31,20 @@ pub enum Stage {
     Password,
 }
 
-/// The sets of stages of which one has to be gone through.
+/// The flows, one of which must be completed.
 pub type Flows = &'static [&'static [Stage]];
 
-/// For what an account's owner does.
+/// For operations of an account's owner.
 pub const PASSWORD_FLOWS: Flows = &[&[Stage::Password]];
 const OPEN_REGISTRATION: Flows = &[&[Stage::Dummy]];
 const TOKEN_REGISTRATION: Flows = &[&[Stage::RegistrationToken]];
 
-/// What someone wants to do, with everything that decides what it does.
+/// An operation with all its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation([u8; 32]);
 
 impl Operation {
-    /// `name` says which endpoint, `parameters` what the request asks of it: path and body without `auth`.
+    /// `name` identifies the endpoint, `parameters` are path and body without `auth`.
     pub fn new(name: &str, caller: Option<UserNumber>, parameters: &[&str]) -> Self {
         let mut hash = Sha256::new();
         hash.update(caller.map_or(u64::MAX, |user| user.0).to_be_bytes());
@@ -55,7 +56,7 @@ impl Operation {
     }
 }
 
-/// What a client offers for one stage.
+/// The credentials of a client for one stage.
 #[derive(Clone, Debug)]
 pub enum Proof {
     Dummy,
@@ -65,7 +66,7 @@ pub enum Proof {
         name: Option<String>,
         password: Option<Password>,
     },
-    /// Asks where the conversation stands, as clients do after a web page.
+    /// Asks for the state of the session, as clients do after a fallback web page.
     Nothing,
     /// A stage that this server does not have.
     Unsupported,
@@ -74,12 +75,12 @@ pub enum Proof {
 /// The `auth` of a request.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// From an earlier challenge; without one the attempt stands for itself.
+    /// From an earlier challenge; without one, the attempt starts a new session.
     pub session: Option<String>,
     pub proof: Proof,
 }
 
-/// Why the last attempt brought the conversation no further.
+/// Why the last attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     WrongPassword,
@@ -88,7 +89,7 @@ pub enum Refusal {
     UnknownSession,
 }
 
-/// What the client has to do next.
+/// The stages that the client must complete.
 #[derive(Clone, Debug)]
 pub struct Challenge {
     pub session: String,
@@ -97,7 +98,7 @@ pub struct Challenge {
     pub refused: Option<Refusal>,
 }
 
-/// Why an operation may not go on.
+/// Why an operation is not authorized.
 #[derive(Debug, thiserror::Error)]
 pub enum InteractiveError {
     #[error("more authentication is needed")]
@@ -112,14 +113,14 @@ pub enum InteractiveError {
     Store(#[from] StoreError),
 }
 
-/// The conversations under way.
+/// The open sessions.
 #[derive(Default)]
 pub(crate) struct Conversations(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
     by_id: HashMap<String, Conversation>,
-    /// Oldest first; all live equally long. May name some that have ended.
+    /// Oldest first; all have the same lifetime. Can contain ended sessions.
     by_age: VecDeque<(Millis, String)>,
 }
 
@@ -143,7 +144,7 @@ impl Users {
     /// Whether a text is the operator's registration token.
     pub fn is_registration_token(&self, text: &str) -> bool {
         match self.registration() {
-            // Equal hashes in whatever time: nobody learns the token by the clock.
+            // Compares hashes, so that the time of the comparison reveals nothing about the token.
             Registration::Token(token) => {
                 Sha256::digest(token.as_bytes()) == Sha256::digest(text.as_bytes())
             }
@@ -151,7 +152,8 @@ impl Users {
         }
     }
 
-    /// Lets an operation go on once one of `flows` is complete. `caller` is whose password counts.
+    /// Authorizes an operation once one of `flows` is complete. The password must be that of
+    /// `caller`.
     pub async fn authorize(
         &self,
         operation: Operation,
@@ -225,7 +227,7 @@ impl Users {
         }
     }
 
-    /// Adds a completed stage; the conversation ends if that was the last.
+    /// Adds a completed stage; the session ends if it was the last.
     fn advance(
         &self,
         operation: Operation,
@@ -242,7 +244,8 @@ impl Users {
             };
         };
         let mut open = self.0.conversations.lock();
-        // It may have ended while a password was being checked: then it opens nothing any more.
+        // The session may have ended while a password was being checked; then it authorizes
+        // nothing.
         let Some(known) = open.by_id.get_mut(&id) else {
             drop(open);
             let refused = Some(Refusal::UnknownSession);
@@ -264,7 +267,7 @@ impl Users {
         }))
     }
 
-    /// The same challenge once more, with what was wrong.
+    /// Repeats the challenge, with the error.
     fn refuse(
         &self,
         operation: Operation,
@@ -288,7 +291,7 @@ impl Users {
         }
     }
 
-    /// Begins a conversation.
+    /// Starts a session.
     fn challenge(
         &self,
         operation: Operation,

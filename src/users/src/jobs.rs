@@ -1,5 +1,6 @@
-//! What a change of a user still has to do in rooms. Each job was left in the commit of the change, so a crash loses none;
-//! `rooms` lists them at its start and whenever `Users::jobs_changed` stirs, does each, and ends it in a commit.
+//! Changes of users that must still be applied to rooms. A job is added in the commit of the
+//! change, so a crash loses none. `rooms` lists the jobs at start and whenever
+//! `Users::jobs_changed` signals, executes them, and deletes each in a commit.
 
 use database::{Millis, Placed, Position, Read, Slot, StoreError, Txn, UserNumber};
 use tokio::sync::watch;
@@ -14,9 +15,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileJob {
     pub user: UserNumber,
-    /// Only rooms that still show what is below change; the others have a name of their own there.
+    /// Only rooms that still show the values below are changed; in the others the user has a
+    /// different name.
     pub only_unchanged: bool,
-    /// What rooms that followed the profile show until now.
+    /// The values that rooms following the profile still show.
     pub displayname_before: Option<String>,
     pub avatar_url_before: Option<String>,
     position: Position,
@@ -26,12 +28,12 @@ pub struct ProfileJob {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeactivationJob {
     pub user: UserNumber,
-    /// What the user wrote is to be hidden from those who come later.
+    /// Messages of the user are to be hidden from users who join later.
     pub erase: bool,
     position: Position,
 }
 
-/// A device that ended: what it sent until then is not remembered by its transaction ids any more.
+/// A deleted device: its transaction ids are to be deleted up to this stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedDevice {
     pub user: UserNumber,
@@ -40,7 +42,7 @@ pub struct EndedDevice {
 }
 
 impl Users {
-    /// Stirs after each commit that left a job.
+    /// Signals after each commit that added a job.
     pub fn jobs_changed(&self) -> watch::Receiver<u64> {
         self.0.jobs.subscribe()
     }
@@ -65,7 +67,7 @@ pub async fn profile_jobs(db: &impl Read, limit: usize) -> Result<Vec<ProfileJob
         .collect())
 }
 
-/// Ends a job, unless the profile changed again since it was listed: then it stays, and is listed again.
+/// Deletes a job, unless the profile has changed since it was listed; then it is listed again.
 pub async fn finish_profile(txn: &Txn, job: &ProfileJob) -> Result<(), StoreError> {
     let row = txn.get(PROFILE_JOBS.at(job.user)).await?;
     if row.is_some_and(|row| row.position == job.position) {
@@ -90,7 +92,7 @@ pub async fn deactivation_jobs(
         .collect())
 }
 
-/// Ends a job, unless the user was deactivated once more (now with `erase`) since it was listed.
+/// Deletes a job, unless the user was deactivated again (with `erase`) since it was listed.
 pub async fn finish_deactivation(txn: &Txn, job: &DeactivationJob) -> Result<(), StoreError> {
     let row = txn.get(DEACTIVATION_JOBS.at(job.user)).await?;
     if row.is_some_and(|row| row.position == job.position) {
@@ -99,7 +101,7 @@ pub async fn finish_deactivation(txn: &Txn, job: &DeactivationJob) -> Result<(),
     Ok(())
 }
 
-/// Devices that ended, `limit` at most.
+/// Deleted devices, `limit` at most.
 pub async fn ended_devices(db: &impl Read, limit: usize) -> Result<Vec<EndedDevice>, StoreError> {
     let rows = db.page(ENDED_DEVICES.all(), limit).await?;
     Ok(rows
@@ -112,7 +114,7 @@ pub async fn ended_devices(db: &impl Read, limit: usize) -> Result<Vec<EndedDevi
         .collect())
 }
 
-/// Ends a job, unless a device of the same id ended since it was listed.
+/// Deletes a job, unless a device with the same id was deleted since it was listed.
 pub async fn finish_device(txn: &Txn, job: &EndedDevice) -> Result<(), StoreError> {
     let row = ENDED_DEVICES.at((job.user, &job.device));
     if txn.get(row.clone()).await? == Some(job.ended) {
@@ -125,7 +127,7 @@ pub(crate) fn leave_device_job(txn: &Txn, user: UserNumber, device: &str, now: M
     txn.put(ENDED_DEVICES.at((user, device)), &now);
 }
 
-/// A job that waits already keeps what it knows of the rooms, and reaches as far as either asks.
+/// Merges a change into a waiting job, which keeps the old values and the wider scope.
 pub(crate) async fn leave_profile_job(
     txn: &Txn,
     user: UserNumber,

@@ -1,7 +1,8 @@
-//! Accounts: registration, passwords, sessions and their tokens, interactive auth, profiles, account data, filters.
+//! Accounts: registration, passwords, sessions and their tokens, interactive auth, profiles,
+//! account data, filters.
 //!
-//! `Users` is the handle; everything is a method of it, in the file that the subject names. What must also change in rooms (a
-//! new name, a deactivated account) is left as a job in the same commit: see `jobs`.
+//! `Users` is the handle; its methods are in the file of their subject. A change that must also
+//! reach rooms (a new name, a deactivated account) adds a job in the same commit: see `jobs`.
 
 pub mod account_data;
 mod accounts;

@@ -1,7 +1,8 @@
-//! Tokens by which a user proves to another service who they are: client-server API, "OpenID", and server-server API, "OpenID".
+//! Tokens by which a user proves to another service who they are: client-server API, "OpenID", and
+//! server-server API, "OpenID".
 //!
-//! They open nothing here: the service only learns the user id. Each is good for an hour; each new one takes some of the expired
-//! ones along, more than one, so that they do not pile up.
+//! They give no access to this server: the service only learns the user id. A token expires after
+//! an hour; each new one deletes a few expired ones, more than one, so that they do not accumulate.
 
 use std::{fmt, time::Duration};
 
@@ -16,15 +17,15 @@ use crate::{
     users::Users,
 };
 
-/// How long a token is good for.
+/// The lifetime of a token.
 pub const OPENID_LIFETIME: Duration = Duration::from_hours(1);
-/// Expired tokens that each new one forgets.
+/// Expired tokens that each new one deletes.
 const FORGOTTEN_AT_ONCE: usize = 8;
 /// Letters and digits of a token: 238 bits.
 const LENGTH: usize = 40;
 const PREFIX: &str = "aqo_";
 
-/// Tells another service who its bearer is.
+/// Proves to another service which user its bearer is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpenIdToken(String);
 
@@ -33,7 +34,7 @@ impl OpenIdToken {
         Self(format!("{PREFIX}{}", random.token(LENGTH)))
     }
 
-    /// For the answer to the client, and nothing else.
+    /// For the response to the client, and nothing else.
     pub fn reveal(self) -> String {
         self.0
     }
@@ -46,7 +47,7 @@ impl fmt::Debug for OpenIdToken {
 }
 
 impl Users {
-    /// A new token of a user, good for [`OPENID_LIFETIME`].
+    /// A new token of a user, valid for [`OPENID_LIFETIME`].
     pub async fn new_openid_token(&self, user: UserNumber) -> Result<OpenIdToken, StoreError> {
         let token = OpenIdToken::random(&*self.0.random);
         let hash = &hash_token(&token.0);
@@ -66,7 +67,7 @@ impl Users {
         Ok(token)
     }
 
-    /// Whose token this is, unless it has expired or its user is gone.
+    /// The user of a token, unless it has expired or the user is deactivated.
     pub async fn openid_user(&self, token: &str) -> Result<OwnedUserId, TokenError> {
         let db = self.snapshot().await?;
         let row = db.get(OPENID_TOKENS.at(&hash_token(token))).await?;

@@ -1,7 +1,7 @@
-//! What users say of themselves: client-server API, "Profiles".
+//! Profiles: client-server API, "Profiles".
 //!
-//! A change of name or avatar must reach the member events of the user's rooms: it leaves a job in its commit, which `rooms`
-//! follows.
+//! A change of name or avatar must reach the member events of the user's rooms: it adds a job in
+//! its commit, which `rooms` executes.
 
 use database::{Read, StoreError, Txn, UserNumber, server_log, server_log::Concern};
 
@@ -14,10 +14,10 @@ use crate::{
     users::Users,
 };
 
-/// As Synapse has it, so that names that move between servers fit.
+/// The same as Synapse's, so that names can move between servers.
 pub(crate) const NAME_CHARACTERS: usize = 256;
 pub(crate) const AVATAR_BYTES: usize = 1000;
-/// The spec's bound on a whole profile.
+/// The limit of the specification for a whole profile.
 pub(crate) const PROFILE_BYTES: usize = 64 * 1024;
 
 /// A change of one field. `None` deletes it.
@@ -32,7 +32,7 @@ pub enum ProfileChange {
     },
 }
 
-/// Which rooms learn of a new name or avatar.
+/// The rooms that get a new name or avatar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Propagation {
     #[default]
@@ -43,7 +43,7 @@ pub enum Propagation {
 }
 
 impl Users {
-    /// The profile of a user; empty for one who never said anything, and for users of other servers.
+    /// The profile of a user; empty if nothing was set, and for users of other servers.
     pub async fn profile(&self, db: &impl Read, user: UserNumber) -> Result<Profile, StoreError> {
         Ok(db.get(PROFILES.at(user)).await?.unwrap_or_default())
     }
@@ -147,7 +147,8 @@ async fn change_in(
     Ok((before, after))
 }
 
-/// Tells the user's own devices, and leaves a job where rooms shall know. Says whether one was left.
+/// Announces the change to the user's own devices, and adds a job if rooms must change. Returns
+/// whether one was added.
 async fn tell(
     txn: &Txn,
     user: UserNumber,

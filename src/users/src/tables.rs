@@ -1,4 +1,4 @@
-//! Every table of a user, each with who writes and who reads it.
+//! All tables of users, with their writers and readers.
 
 use std::collections::BTreeMap;
 
@@ -7,32 +7,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::PasswordHash;
 
-/// SHA-256 of a token: what is stored opens nothing.
+/// SHA-256 of a token: the stored value gives no access.
 pub type TokenHash = [u8; 32];
 
-/// The number of a user, local or not, by user id. Written when a user is first named in a commit.
+/// The number of a user, local or remote, by user id. Written by the first commit that refers to
+/// the user.
 pub static USER_NUMBERS: Table<String, UserNumber> = Table::new("user_numbers");
 /// The user id of a number.
 pub static USER_IDS: Table<UserNumber, String> = Table::new("user_ids");
 
-/// The accounts of this server. Written by registration, password change and deactivation; read by login.
+/// The accounts of this server. Written by registration, password change and deactivation; read by
+/// login.
 pub static ACCOUNTS: Table<UserNumber, AccountRow> = Table::new("accounts");
 /// The session of a device. Written by login, refresh and logout.
 pub static SESSIONS: Table<(UserNumber, String), SessionRow> = Table::new("sessions");
-/// Who an access token speaks for, by the token's hash. Read by every request whose token is not in memory.
+/// The user and device of an access token, by the token's hash. Read by requests whose token is not
+/// cached.
 pub static ACCESS_TOKENS: Table<TokenHash, AccessTokenRow> = Table::new("access_tokens");
-/// Whose session a refresh token renews, by the token's hash.
+/// The session that a refresh token renews, by the token's hash.
 pub static REFRESH_TOKENS: Table<TokenHash, RefreshTokenRow> = Table::new("refresh_tokens");
 
-/// Who an OpenID token speaks for, by the token's hash. Written when it is asked for; read by `/openid/userinfo`.
+/// The user of an OpenID token, by the token's hash. Written when a client requests a token; read
+/// by `/openid/userinfo`.
 pub static OPENID_TOKENS: Table<TokenHash, OpenIdRow> = Table::new("openid_tokens");
-/// OpenID tokens by the time when they expire, so that old ones are found and forgotten.
+/// OpenID tokens by expiry time, so that expired ones can be deleted.
 pub static OPENID_EXPIRIES: Table<(Millis, TokenHash), ()> = Table::new("openid_expiries");
 
-/// What users say of themselves. Written by the profile endpoints; read by them and when a user joins a room.
+/// Display names, avatars and other profile fields. Written by the profile endpoints; read by them
+/// and when a user joins a room.
 pub static PROFILES: Table<UserNumber, ProfileRow> = Table::new("profiles");
-/// The words by which an active account can be found: those of its display name and its localpart, and the whole user id; all in
-/// lower case. Written by registration, profile change and deactivation; read by the user directory.
+/// The search terms of an active account, in lower case: the words of its display name, its
+/// localpart, and its full user id. Written by registration, profile change and deactivation; read
+/// by the user directory.
 pub static USER_WORDS: Table<(String, UserNumber), ()> = Table::new("user_words");
 /// Profiles whose change has not reached the rooms yet. Deleted by `rooms`.
 pub static PROFILE_JOBS: Table<UserNumber, Placed<ProfileJobRow>> = Table::new("profile_jobs");
@@ -40,40 +46,42 @@ pub static PROFILE_JOBS: Table<UserNumber, Placed<ProfileJobRow>> = Table::new("
 pub static DEACTIVATION_JOBS: Table<UserNumber, Placed<DeactivationJobRow>> =
     Table::new("deactivation_jobs");
 
-/// Devices that ended, and when, while `rooms` still remembers their transaction ids. Deleted by `rooms`.
+/// Deleted devices and the time of deletion, until `rooms` has deleted their transaction ids.
+/// Deleted by `rooms`.
 pub static ENDED_DEVICES: Table<(UserNumber, String), Millis> = Table::new("ended_devices");
 
-/// Account data that belongs to no room, by type: JSON, and its place in the log; `{}` if it was deleted.
+/// Global account data by type: JSON, and its position in the log; `{}` if it was deleted.
 pub static ACCOUNT_DATA: Table<(UserNumber, String), Placed<String>> = Table::new("account_data");
-/// Account data of a room, by type: JSON, and its place in the log; `{}` if it was deleted.
+/// Account data of a room by type: JSON, and its position in the log; `{}` if it was deleted.
 pub static ROOM_ACCOUNT_DATA: Table<(UserNumber, RoomNumber, String), Placed<String>> =
     Table::new("room_account_data");
-/// Which account data changed when. One entry for each row, that of its last change.
+/// Changes of account data, in order. Contains only the last change of each row.
 pub static ACCOUNT_DATA_LOG: Table<(UserNumber, Position), AccountDataKey> =
     Table::new("account_data_log");
-/// The push rules that a user had until the change at this position: JSON, as in the row of `m.push_rules`. Written by that change;
-/// read by who counts events from before it, and deleted once nobody does.
+/// The push rules that a user had until the change at this position: JSON, as in the row of
+/// `m.push_rules`. Written by that change; read when older events are counted, and deleted once no
+/// such event is left.
 pub static EARLIER_PUSH_RULES: Table<(UserNumber, Position), String> =
     Table::new("earlier_push_rules");
 
 /// Filters by user and the hash of their JSON.
 pub static FILTERS: Table<(UserNumber, String), String> = Table::new("filters");
-/// How many filters a user has.
+/// The number of filters of a user.
 pub static FILTER_COUNTS: Table<UserNumber, u64> = Table::new("filter_counts");
 
-/// What an account may do.
+/// The state of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountStatus {
     Active,
-    /// For good: its name is never given out again.
+    /// Permanent: the name is never reused.
     Deactivated,
 }
 
-/// An account as it lies on disk.
+/// An account as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRow {
     pub status: AccountStatus,
-    /// `None` means only that no password opens this account.
+    /// `None`: nobody can log in with a password.
     pub password: Option<PasswordHash>,
     pub is_admin: bool,
     /// Unix milliseconds.
@@ -84,43 +92,44 @@ pub struct AccountRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenPair {
     pub access: TokenHash,
-    /// `None` for a client that cannot refresh.
+    /// `None` if the client does not support refresh tokens.
     pub refresh: Option<TokenHash>,
 }
 
-/// The session of a device: it has one pair of tokens, and a second one from a refresh until that is first used.
+/// The session of a device, with one pair of tokens, and after a refresh a second pair until that
+/// is first used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
     pub current: TokenPair,
     pub next: Option<TokenPair>,
 }
 
-/// Who an access token speaks for.
+/// The user and device of an access token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessTokenRow {
     pub user: UserNumber,
     pub device: String,
     /// Unix milliseconds.
     pub expires: Option<u64>,
-    /// It comes from a refresh and was not used yet: its first use ends the pair before it.
+    /// It comes from a refresh and is unused: its first use revokes the previous pair.
     pub is_unused: bool,
 }
 
-/// Whose session a refresh token renews.
+/// The session that a refresh token renews.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshTokenRow {
     pub user: UserNumber,
     pub device: String,
 }
 
-/// Who an OpenID token speaks for.
+/// The user of an OpenID token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenIdRow {
     pub user: UserNumber,
     pub expires: Millis,
 }
 
-/// A profile as it lies on disk.
+/// A profile as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileRow {
     pub displayname: Option<String>,
@@ -129,12 +138,13 @@ pub struct ProfileRow {
     pub fields: BTreeMap<String, String>,
 }
 
-/// A changed profile that rooms must learn of.
+/// A changed profile that must be applied to rooms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileJobRow {
-    /// Only rooms that show `displayname_before` and `avatar_url_before` change; rooms with a name of their own keep it.
+    /// Only rooms that show `displayname_before` and `avatar_url_before` are changed; rooms with a
+    /// different name keep it.
     pub only_unchanged: bool,
-    /// What rooms that are up to date with the profile still show.
+    /// The values that rooms following the profile still show.
     pub displayname_before: Option<String>,
     pub avatar_url_before: Option<String>,
 }
@@ -142,11 +152,11 @@ pub struct ProfileJobRow {
 /// A deactivated user who must leave all rooms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeactivationJobRow {
-    /// The user asked that what they wrote be hidden from those who come later.
+    /// The user asked to hide their messages from users who join later.
     pub erase: bool,
 }
 
-/// Which account data a log entry speaks of.
+/// The account data that a log entry refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountDataKey {
     pub room: Option<RoomNumber>,

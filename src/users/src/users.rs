@@ -1,4 +1,4 @@
-//! The handle that everyone above holds, and the numbers of users.
+//! The handle of this crate, and the numbers of users.
 
 use std::{
     future::Future,
@@ -21,25 +21,25 @@ use crate::{
     tables::{USER_IDS, USER_NUMBERS},
 };
 
-/// What the operator decides about accounts.
+/// The operator's settings for accounts.
 #[derive(Clone, Debug)]
 pub struct UsersConfig {
     pub server_name: OwnedServerName,
     pub registration: Registration,
     pub hashing: Hashing,
-    /// Bytes of memory for access tokens that were used lately.
+    /// Bytes of memory for recently used access tokens.
     pub token_cache_bytes: u64,
-    /// How long the access token of a client that can refresh it is good for.
+    /// The lifetime of access tokens of clients that can refresh them.
     pub access_token_lifetime: Duration,
     /// Whether names in bodies are mentions.
     pub body_mentions: BodyMentions,
 }
 
-/// Who may make an account through the client-server API.
+/// Who may create an account through the client-server API.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Registration {
     Open,
-    /// Whoever knows the token.
+    /// Anybody with this token.
     Token(String),
     Closed,
 }
@@ -72,7 +72,7 @@ impl UsersConfig {
 #[derive(Clone)]
 pub struct Users(pub(crate) Arc<Parts>);
 
-/// What users are made of.
+/// The shared state behind the handle.
 pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
@@ -85,9 +85,9 @@ pub(crate) struct Parts {
     pub(crate) ignored: IgnoredCache,
     pub(crate) filters: FilterCache,
     pub(crate) conversations: Conversations,
-    /// Uses of devices that are not written down yet.
+    /// Uses of devices that are not recorded yet.
     pub(crate) seen: Mutex<SeenBacklog>,
-    /// Counts the commits that left a job.
+    /// Counts the commits that added a job.
     pub(crate) jobs: watch::Sender<u64>,
 }
 
@@ -116,7 +116,7 @@ impl Users {
         }))
     }
 
-    /// What is on disk now.
+    /// A snapshot of the current data.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.0.store.snapshot().await
     }
@@ -133,7 +133,7 @@ impl Users {
         user_id.server_name() == self.0.config.server_name
     }
 
-    /// The number of a user id, given out now if it has none.
+    /// The number of a user id, assigned now if it has none.
     pub async fn intern(&self, txn: &Txn, user_id: &str) -> Result<UserNumber, StoreError> {
         self.0.numbers.intern(txn, user_id).await
     }
@@ -185,8 +185,8 @@ impl Users {
             .map_err(|_| StoreError::Corrupt("user_ids holds what is no user id"))
     }
 
-    /// Runs `work` to its end even when the request that asked for it is cut off: what a commit changed must leave the
-    /// caches, too.
+    /// Runs `work` to its end even if its request is cancelled, because a commit must also
+    /// invalidate the caches.
     pub(crate) async fn finish<T, E>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send + 'static,

@@ -14,7 +14,7 @@ import { RustBackupManager } from "matrix-js-sdk/lib/rust-crypto/backup.js";
 
 import { PASSWORD, Person, texts } from "./person.mjs";
 
-// Otherwise room keys go into the backup after a random time.
+// Without this, room keys are uploaded to the backup after a random delay.
 RustBackupManager.maxBackupLoopStartDelayMillis = 0;
 
 export class EncryptedPerson extends Person {
@@ -26,7 +26,7 @@ export class EncryptedPerson extends Person {
         });
         this.secretStorageKey = null;
         this.requests = [];
-        // Events that could not be decrypted when they came, whatever happened later.
+        // Events that could not be decrypted on arrival, even if they were later.
         this.undecryptable = new Set();
     }
 
@@ -69,7 +69,8 @@ export class EncryptedPerson extends Person {
         return status !== null && status.isVerified();
     }
 
-    // Makes keys for cross-signing, a recovery key, and a backup of room keys. Gives the recovery key.
+    // Creates cross-signing keys, a recovery key, and a backup of room keys. Returns the recovery
+    // key.
     async setUp() {
         await this.crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: (upload) => upload(null) });
         const recoveryKey = await this.crypto.createRecoveryKeyFromPassphrase();
@@ -81,7 +82,7 @@ export class EncryptedPerson extends Person {
         return recoveryKey.encodedPrivateKey;
     }
 
-    // Other keys for cross-signing than those there are: the server wants to see the password first.
+    // Replaces the cross-signing keys: the server asks for the password first.
     async replaceCrossSigning() {
         await this.crypto.bootstrapCrossSigning({
             setupNewCrossSigning: true,
@@ -96,7 +97,8 @@ export class EncryptedPerson extends Person {
         });
     }
 
-    // On a new device: takes over what an earlier one stored. Gives how many room keys there were in the backup.
+    // On a new device: restores the data of an earlier one. Returns the number of room keys in the
+    // backup.
     async recover(recoveryKey) {
         this.secretStorageKey = decodeRecoveryKey(recoveryKey);
         await this.crypto.bootstrapCrossSigning({});
@@ -125,13 +127,15 @@ export class EncryptedPerson extends Person {
     }
 }
 
-// Begins what the other has accepted. Gives the emoji; `confirm` says they are alike, and returns when both have said so.
+// Starts a verification that the other has accepted. Returns the emoji; `confirm` confirms that
+// they
+  // match, and returns when both sides have.
 export async function startComparing(request) {
     await reaches(request, () => request.phase === VerificationPhase.Ready);
     return compare(request, await request.startVerification("m.sas.v1"));
 }
 
-// Accepts, and lets the other begin.
+// Accepts a verification that the other starts.
 export async function acceptComparing(request) {
     await request.accept();
     await reaches(request, () => request.verifier);

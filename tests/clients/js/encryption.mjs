@@ -1,7 +1,8 @@
-// End-to-end encryption between matrix-js-sdk (its cryptography in Rust) and matrix-nio; `run` starts this.
+// End-to-end encryption between matrix-js-sdk (its cryptography in Rust) and matrix-nio; `run`
+// starts this.
 //
-// Every message is checked on every device of its room, and no device may ever get one that it cannot decrypt, except a
-// new device that has not restored its user's keys yet.
+// Every message is checked on every device of its room. No device may receive one that it cannot
+// decrypt, except a new device that has not restored its user's keys yet.
 
 import assert from "node:assert/strict";
 import readline from "node:readline";
@@ -206,7 +207,7 @@ async function everyoneHasEverything() {
     seen(`${count} messages decrypted on ${devices.length} devices, none undecryptable`);
 }
 
-// Both see the same emoji, say so, and trust each other from then on.
+// Both see the same emoji, confirm them, and trust each other from then on.
 async function verify(asked, incoming) {
     const [one, other] = await Promise.all([startComparing(asked), acceptComparing(incoming)]);
     assert.equal(one.emoji.length, 7);

@@ -1,4 +1,4 @@
-// A user's device on matrix-nio, led from here: `nio/led.py` says how.
+// A user's device on matrix-nio, controlled from here: see `nio/led.py`.
 
 import { spawn } from "node:child_process";
 import readline from "node:readline";
@@ -49,7 +49,8 @@ export class NioPerson {
         return order(this.name, "confirm", user);
     }
 
-    // What was said in a room, and how many messages of any room could not be decrypted when they came.
+    // The messages of a room, and the number of messages in any room that could not be decrypted on
+  // arrival.
     texts(room) {
         return order(this.name, "texts", room);
     }

@@ -52,7 +52,7 @@ export class Person {
         });
     }
 
-    // Begins to sync, and waits for the first answer.
+    // Starts to sync, and waits for the first response.
     async start(options = {}) {
         await this.client.startClient({ initialSyncLimit: 100, lazyLoadMembers: true, ...options });
         await this.until("the first sync", () => this.client.isInitialSyncComplete());
@@ -73,7 +73,8 @@ export class Person {
         this.client.retryImmediately();
     }
 
-    // Looks again at all that the client tells, until it holds; `holds` may give a promise.
+    // Checks the condition after each event of the client until it holds; `holds` may return a
+    // promise.
     until(what, holds) {
         const { client } = this;
         const happenings = [
@@ -118,7 +119,7 @@ export class Person {
         return this.client.getRoom(room)?.getMyMembership();
     }
 
-    // The texts of what the client has of a room's end, oldest first.
+    // The texts of the last events of a room that the client has, oldest first.
     messages(room) {
         return texts(this.client.getRoom(room)?.getLiveTimeline().getEvents() ?? []);
     }
@@ -151,7 +152,7 @@ export class Person {
     }
 }
 
-// One's own messages are there when they were sent.
+// Own messages appear when they are sent.
 export function texts(events) {
     return events
         .filter((event) => event.getContent().msgtype === "m.text" && !event.isSending())

@@ -1,4 +1,5 @@
-// Imported first: the SDK's loggers take the console as it is when they are made, and tell of each request.
+// Imported first: the SDK's loggers capture the console when they are created, and log each
+// request.
 
 for (const method of ["trace", "debug", "log", "info", "warn", "error"]) {
     console[method] = () => {};

@@ -1,4 +1,4 @@
-// What matrix-js-sdk must be able to do with the server; `run` starts this.
+// The use of the server by matrix-js-sdk; `run` starts this.
 
 import assert from "node:assert/strict";
 import readline from "node:readline";
@@ -71,7 +71,8 @@ async function groupOfAll() {
     const syncing = [phone, laptop, bob, carol];
     let last = null;
     for (const person of people) {
-        // The SDK shows its own message as soon as it is sent, maybe before others' that came earlier.
+        // The SDK shows its own message when it is sent, possibly before earlier messages of
+        // others.
         if (last !== null && syncing.includes(person)) await person.seesLast(room, last);
         last = `I am ${person.name}`;
         await person.say(room, last);
@@ -149,7 +150,8 @@ async function offlineAndBack() {
     carol.goOnline();
     await carol.seesLast(group, missed.at(-1));
     await carol.until("the invite", () => carol.membership(invited) === "invite");
-    // More than one sync holds: the client begins a new timeline, and pages back through the gap.
+    // More events than one sync contains: the client starts a new timeline, and pages back through
+    // the gap.
     const all = texts(await carol.history(group));
     const caughtUp = all.filter((body) => body.startsWith("while carol is away"));
     assert.deepEqual(caughtUp, missed);

@@ -1,4 +1,4 @@
-"""People on matrix-nio who do what another program tells them; js/nio_person.mjs starts this.
+"""People on matrix-nio, controlled by another program; js/nio_person.mjs starts this.
 
 Both ways there is one JSON object per line. In: `number`, `name` (who), `do` (a method of EncryptedPerson, or `register`) and
 `with` (its arguments). Out, in any order: the same `number`, and `answer` or `error`. It ends when there is nothing more to read.

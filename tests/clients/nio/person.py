@@ -39,7 +39,7 @@ class Person:
 
     async def start(self):
         self.client.add_response_callback(self._take, nio.SyncResponse)
-        # Without a limit of its own a busy moment makes a gap, which this client does not fill by itself.
+        # Without its own limit, a burst of events leaves a gap, which this client does not fill.
         wanted = {"room": {"timeline": {"limit": 100}}}
         syncs = self.client.sync_forever(timeout=30_000, sync_filter=wanted)
         self._syncing = asyncio.create_task(syncs)

@@ -1,4 +1,4 @@
-"""What matrix-nio must be able to do with the server; `run` starts this."""
+"""The use of the server by matrix-nio; `run` starts this."""
 
 import asyncio
 import sys

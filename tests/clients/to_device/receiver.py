@@ -1,4 +1,4 @@
-"""A device that only takes its to-device messages, and kills itself at the moment it is told; story.py starts this.
+"""A device that only receives to-device messages, and kills itself at a given moment; story.py starts this.
 
 What it has is a file with a line for each `/sync` whose answer it has stored: the messages, and the token to go on with. It stores
 before it asks for more, which is how a client acknowledges.
@@ -11,7 +11,7 @@ import signal
 import sys
 from urllib.parse import urlencode, urlsplit
 
-# Where a life may end, in the order in which they come up.
+# The moments at which the process can end, in their order.
 MOMENTS = ["before asking", "after asking", "while reading", "before storing", "after storing"]
 
 

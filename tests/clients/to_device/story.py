@@ -1,4 +1,5 @@
-"""A client that is killed at any moment gets every to-device message at least once, and those that it acknowledged only once.
+"""A client that is killed at any moment receives every to-device message at least once, and acknowledged
+ones only once.
 
 The client is receiver.py, killed and started again; this sends to it meanwhile. The specification: "Send-to-Device messaging",
 and `since` of `GET /sync`. The seed is fixed; TO_DEVICE_SEED sets another.
@@ -18,7 +19,7 @@ from receiver import MOMENTS, read
 HOMESERVER = os.environ["HOMESERVER"]
 RECEIVER = pathlib.Path(__file__).with_name("receiver.py")
 LIVES = 40
-# More than one answer holds.
+# More than one response contains.
 WHILE_DEAD = 250
 
 

@@ -1,4 +1,4 @@
-// Hydrogen, whole, as its SDK gives it.
+// The complete Hydrogen, from its SDK.
 
 import "hydrogen-view-sdk/theme-element-light.css";
 

@@ -1,5 +1,5 @@
-// A small client on matrix-js-sdk, with its cryptography in Rust (as WebAssembly) and its stores in IndexedDB. It joins what it
-// is invited to, and shows all rooms at once.
+// A small client on matrix-js-sdk, with its cryptography in Rust (as WebAssembly) and its stores in
+// IndexedDB. It accepts all invites, and shows all rooms at once.
 
 import { ClientEvent, createClient, MatrixEventEvent, RoomEvent, RoomMemberEvent, SyncState } from "matrix-js-sdk";
 

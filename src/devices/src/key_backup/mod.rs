@@ -1,4 +1,5 @@
-//! Server-side key backups: client-server API, "Server-side key backups". What is backed up is opaque.
+//! Server-side key backups: client-server API, "Server-side key backups". What is backed up is
+//! opaque.
 
 mod read;
 mod tables;

@@ -5,7 +5,7 @@ use database::{Read, Rows, StoreError, UserNumber};
 use super::tables::{BACKUP_SESSIONS, SessionRow};
 use crate::handle::Devices;
 
-/// Which sessions of a backup.
+/// The selected sessions of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope<'a> {
     All,
@@ -15,8 +15,8 @@ pub enum Scope<'a> {
 
 type Key = (UserNumber, u64, String, String);
 
-/// Walks the sessions of a backup in the order of room and session id. Everything that it reads is of the snapshot that it is
-/// given with each call.
+/// A cursor over the sessions of a backup, in the order of room and session id. It reads from the
+/// snapshot that is passed with each call.
 #[derive(Debug)]
 pub struct Sessions {
     user: UserNumber,
@@ -27,9 +27,9 @@ pub struct Sessions {
     is_done: bool,
 }
 
-/// What the `session_data` of a page may have together, in bytes.
+/// The maximum bytes of `session_data` in a page.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Sessions of a page; there are fewer where some might be large.
+/// Sessions of a page; fewer if some might be large.
 const MOST_ROWS: usize = 256;
 
 impl Devices {

@@ -1,17 +1,18 @@
-//! Every table of key backups, each with who writes and who reads it.
+//! All tables of key backups, with their writers and readers.
 
 use database::{Record, Table, TableInfo, Txn, UserNumber};
 use serde::{Deserialize, Serialize};
 
-/// The last version that a user was given: numbers are never used twice.
+/// The last backup version of a user: version numbers are never reused.
 pub static BACKUP_VERSIONS: Table<UserNumber, u64> = Table::new("backup_versions");
-/// The backups of a user by version. Written by the version endpoints, and with every stored session (count, etag).
+/// The backups of a user by version. Written by the version endpoints, and by every stored session
+/// (count, etag).
 pub static BACKUPS: Table<(UserNumber, u64), BackupRow> = Table::new("backups");
 /// The sessions of a backup by room and session id.
 pub static BACKUP_SESSIONS: Table<(UserNumber, u64, String, String), SessionRow> =
     Table::new("backup_sessions");
 
-/// A backup as it lies on disk.
+/// A backup as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupRow {
     pub algorithm: String,
@@ -19,11 +20,11 @@ pub struct BackupRow {
     pub auth_data: String,
     /// Sessions in it.
     pub count: u64,
-    /// Grows with every change of its sessions.
+    /// Incremented by every change of its sessions.
     pub etag: u64,
 }
 
-/// A backed-up session as it lies on disk.
+/// A backed-up session as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
     pub first_message_index: u64,
@@ -36,7 +37,7 @@ pub struct SessionRow {
 impl Record for BackupRow {}
 impl Record for SessionRow {}
 
-/// All backups of a user who is no more.
+/// Deletes all backups of a deactivated user.
 pub(crate) fn forget_user(txn: &Txn, user: UserNumber) {
     txn.clear(BACKUPS.under(user));
     txn.clear(BACKUP_SESSIONS.under(user));

@@ -1,4 +1,4 @@
-//! Backups as wholes: made, read, given other `auth_data`, deleted.
+//! Creating, reading, updating and deleting backups.
 
 use database::{Read, StoreError, Txn, UserNumber};
 
@@ -16,18 +16,19 @@ pub struct Backup {
     pub etag: u64,
 }
 
-/// New `auth_data`, with what must be as it was.
+/// New `auth_data`, with the fields that must not change.
 #[derive(Clone, Debug)]
 pub struct BackupUpdate<'a> {
     pub algorithm: &'a str,
     pub auth_data: &'a str,
 }
 
+/// Why a backup was not read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     #[error("no such backup")]
     NotFound,
-    /// Only the newest backup is written to.
+    /// Only the newest backup can be changed.
     #[error("this is not the current backup version")]
     WrongVersion { current: u64 },
     #[error("the algorithm of a backup cannot change")]
@@ -73,7 +74,7 @@ pub async fn version(
 }
 
 impl Devices {
-    /// Makes a new current backup and returns its version.
+    /// Creates a new current backup and returns its version.
     pub async fn create_backup(
         &self,
         user: UserNumber,
@@ -125,7 +126,8 @@ impl Devices {
         self.0.store.transact(body).await.map(|((), _)| ())
     }
 
-    /// Deletes a backup with all its sessions. One that was deleted before is deleted; one that never was is not found.
+    /// Deletes a backup with all its sessions. Deleting it again succeeds; a version that never
+    /// existed is not found.
     pub async fn delete_backup(&self, user: UserNumber, version: u64) -> Result<(), BackupError> {
         let body = move |txn: Txn| async move {
             if txn.exists(BACKUPS.at((user, version))).await? {

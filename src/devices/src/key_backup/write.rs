@@ -19,7 +19,7 @@ pub struct BackedUpSession {
     pub row: SessionRow,
 }
 
-/// How a backup stands after a change.
+/// The state of a backup after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub count: u64,
@@ -30,7 +30,8 @@ pub struct Stored {
 const CHUNK: usize = 512;
 
 impl Devices {
-    /// Stores those sessions that are new or better than what is stored, in one commit. Only into the newest backup.
+    /// Stores those sessions that are new or better than the stored ones, in one commit. Only the
+    /// newest backup can be written.
     pub async fn back_up(
         &self,
         user: UserNumber,
@@ -76,7 +77,7 @@ impl Devices {
         Ok(self.0.store.transact(body).await?.0)
     }
 
-    /// Deletes sessions of a backup, which need not be the newest.
+    /// Deletes sessions of any backup.
     pub async fn delete_sessions(
         &self,
         user: UserNumber,
@@ -107,8 +108,8 @@ impl Devices {
     }
 }
 
-/// How many were deleted, and whether that is all. Everything at once costs one range; a room goes in chunks, as its
-/// sessions have to be counted.
+/// Returns the number of deleted sessions, and whether all are deleted. A whole backup is one range
+/// deletion; a room is deleted in chunks, because its sessions must be counted.
 async fn delete(
     txn: &Txn,
     user: UserNumber,
@@ -160,7 +161,8 @@ async fn require_current(
     Ok(row)
 }
 
-/// Verified before unverified, then the lower first index, then the lower forwarded count; what is equal stays.
+/// Verified before unverified, then the lower first index, then the lower forwarded count; the
+/// stored one wins if they are equal.
 fn replaces(new: &SessionRow, old: &SessionRow) -> bool {
     let rank = |row: &SessionRow| {
         (

@@ -1,4 +1,5 @@
-//! `/keys/claim`: handing out one-time keys in the order of upload, each exactly once; then the fallback key.
+//! `/keys/claim`: returns one-time keys in the order of upload, each exactly once; then the
+//! fallback key.
 
 use database::{
     Read, StoreError, Txn, UserNumber,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::handle::Devices;
 
-/// Whose key is asked for.
+/// A requested key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub user: UserNumber,
@@ -19,7 +20,7 @@ pub struct Claim {
     pub algorithm: String,
 }
 
-/// A key that nobody else gets, unless it is a fallback key.
+/// A claimed key. No other claim gets it, unless it is a fallback key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedKey {
     /// `<algorithm>:<id>`.
@@ -31,8 +32,8 @@ pub struct ClaimedKey {
 const CHUNK: usize = 1_000;
 
 impl Devices {
-    /// One key for each claim, in their order; `None` where there is none. On disk before it returns: a key that was
-    /// given out is given out no more, also if this server dies now.
+    /// One key per claim, in order; `None` if there is none. The claim is durable before this
+    /// returns, so a returned key is never returned again, even after a crash.
     pub async fn claim_keys(
         &self,
         claims: &[Claim],

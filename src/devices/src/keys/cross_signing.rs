@@ -1,4 +1,5 @@
-//! `/keys/device_signing/upload`: the three keys by which users vouch for devices and for each other.
+//! `/keys/device_signing/upload`: the three keys with which users sign
+//! devices and each other.
 
 use std::collections::BTreeMap;
 
@@ -21,19 +22,20 @@ pub struct CrossSigningUpload {
     pub user_signing: Option<CrossSigningKey>,
 }
 
-/// Whether the user has proved, by interactive auth, that keys may be replaced.
+/// Whether the user has authenticated to replace keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorization {
     Missing,
     Proved,
 }
 
-/// What is stored, by usage.
+/// The stored keys, by usage.
 type Stored = BTreeMap<u8, CrossSigningKeyRow>;
 
 impl Devices {
-    /// Nothing happens, and nothing needs to be proved, if all keys given are those that are stored. The first upload of
-    /// a user needs no proof either: an attacker could as well be the first (MSC3967).
+    /// Uploading the stored keys again has no effect and needs no authentication. The first upload
+    /// of a user needs none either: authentication would not stop an attacker who is the first
+    /// (MSC3967).
     pub async fn upload_cross_signing_keys(
         &self,
         user: UserNumber,
@@ -92,7 +94,7 @@ fn is_stored(stored: &Stored, usage: Usage, key: &CrossSigningKey) -> bool {
         .is_some_and(|row| row.signed == key.object.signed)
 }
 
-/// The master key vouches for the others, and no key is named like a device.
+/// The master key must have signed the others, and no key may be named like a device.
 async fn check(
     txn: &Txn,
     user: UserNumber,
@@ -138,7 +140,7 @@ async fn put(
         }
         match usage {
             Usage::Master => {
-                // All that was signed for, or by, the old identity is worth nothing now.
+                // Signatures on and by the old identity are void.
                 txn.clear(KEY_SIGNATURES.under(user));
                 txn.clear(CROSS_SIGNING_KEYS.under(user));
                 let kept = given
@@ -161,8 +163,8 @@ async fn put(
     Ok(())
 }
 
-/// Keeps those signatures that came with the key and are good: of the master key for the others, of the user's devices for
-/// the master key.
+/// Keeps the valid signatures in the upload: those of the master key on the others, and those of
+/// the user's devices on the master key.
 async fn put_row(
     txn: &Txn,
     user: UserNumber,
@@ -193,7 +195,7 @@ async fn put_row(
     Ok(())
 }
 
-/// What an old self-signing key said of devices.
+/// Deletes signatures of an old self-signing key on devices.
 async fn drop_signatures_by(
     txn: &Txn,
     user: UserNumber,

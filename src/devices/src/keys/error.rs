@@ -1,14 +1,14 @@
-//! Why published keys are refused, as far as a caller acts on it.
+//! Errors of published keys.
 
 use database::StoreError;
 
-/// A key, or an upload of keys, that is not taken. Nothing of it was stored.
+/// Why a key, or an upload of keys, was refused. Nothing of it was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not what the key algorithms and the API describe.
+    /// The format is invalid.
     #[error("{0}")]
     Shape(String),
-    /// The device was ended meanwhile.
+    /// The device was deleted in the meantime.
     #[error("the device does not exist")]
     NoDevice,
     /// The keys name another user or another device.
@@ -16,20 +16,20 @@ pub enum KeyError {
     WrongOwner,
     #[error("too large or too many: {0}")]
     TooLarge(&'static str),
-    /// Another key has this id and was not claimed yet.
+    /// An unclaimed key has the same id.
     #[error("one-time key {0} already exists with other content")]
     IdInUse(String),
-    /// A device id equals a public cross-signing key, or the other way round.
+    /// A device id equals a public cross-signing key, or vice versa.
     #[error("key id in use")]
     KeyIdInUse,
     #[error("no master signing key is available")]
     NoMasterKey,
     #[error("invalid signature")]
     InvalidSignature,
-    /// There are other cross-signing keys, and the user did not prove that they may be replaced.
+    /// Other cross-signing keys exist, and the user has not authenticated to replace them.
     #[error("replacing cross-signing keys needs user-interactive authentication")]
     NotAuthorized,
-    /// The signed object is not one that is published, or not the one that was published.
+    /// The signed object is not published, or differs from the published one.
     #[error("the signed object is unknown")]
     UnknownKey,
     #[error(transparent)]

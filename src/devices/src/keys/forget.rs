@@ -1,4 +1,5 @@
-//! What goes when a device or a user goes, in the commit that ends them.
+//! Deletes the keys of a device or a user, in the commit that deletes the device or deactivates the
+//! user.
 
 use database::{Read, StoreError, Txn, UserNumber};
 
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::device_lists;
 
-/// Ends the keys of a device; others learn of it if it had published any.
+/// Deletes the keys of a device. Announces the change if it had published any.
 pub(crate) async fn forget_device(
     txn: &Txn,
     user: UserNumber,
@@ -27,11 +28,11 @@ pub(crate) async fn forget_device(
     Ok(())
 }
 
-/// Ends the keys of all devices of a user; the cross-signing keys stay.
+/// Deletes the keys of all devices of a user, but not the cross-signing keys.
 pub(crate) async fn forget_all_devices(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     if !txn.page(DEVICE_KEYS.under(user), 1).await?.is_empty() {
         txn.clear(DEVICE_KEYS.under(user));
-        // What users sign themselves are devices, or the master key by a device: all gone.
+        // A user's own signatures are on devices, or by devices on the master key: all are deleted.
         txn.clear(KEY_SIGNATURES.under((user, user)));
         device_lists::change(txn, user).await?;
     }
@@ -43,7 +44,7 @@ pub(crate) async fn forget_all_devices(txn: &Txn, user: UserNumber) -> Result<()
     Ok(())
 }
 
-/// Ends the cross-signing keys of a user and all signatures on them.
+/// Deletes the cross-signing keys of a user and all signatures on them.
 pub(crate) async fn forget_user(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     if !txn
         .page(CROSS_SIGNING_KEYS.under(user), 1)
@@ -58,7 +59,7 @@ pub(crate) async fn forget_user(txn: &Txn, user: UserNumber) -> Result<(), Store
     Ok(())
 }
 
-/// One-time and fallback keys, and what is remembered of them.
+/// Deletes one-time and fallback keys, and the ids of claimed ones.
 pub(super) async fn forget_one_time_keys(
     txn: &Txn,
     user: UserNumber,
@@ -79,7 +80,9 @@ pub(super) async fn forget_one_time_keys(
     Ok(())
 }
 
-/// Drops all unclaimed one-time keys of the server: after a restore from a backup some of them were given out already.
+/// Drops all unclaimed one-time keys of the server: after a restore, some of them may have been
+/// claimed after the
+/// backup.
 pub fn drop_one_time_keys(txn: &Txn) {
     txn.clear(ONE_TIME_KEYS.all());
     txn.clear(ONE_TIME_KEY_IDS.all());

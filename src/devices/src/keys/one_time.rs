@@ -1,7 +1,8 @@
 //! Storing one-time and fallback keys.
 //!
-//! A one-time key is handed out once, whatever its owner uploads again: ids of claimed keys are remembered for a while,
-//! so an upload that is repeated because its answer was lost does not bring back a key that was claimed meanwhile.
+//! A one-time key is returned once, even if its owner uploads it again: ids of claimed keys are
+//! stored for a while, so an upload that is repeated after a lost response does not restore a key
+//! that was claimed in the meantime.
 
 use database::{
     Read, StoreError, Txn, UserNumber,
@@ -74,7 +75,7 @@ pub(super) async fn put_one_time_keys(
     Ok(counts)
 }
 
-/// One key for each algorithm: a new one takes the place of the old and is unused.
+/// One key per algorithm. A new one replaces the old one and is unused.
 pub(super) async fn put_fallback_keys(
     txn: &Txn,
     user: UserNumber,
@@ -102,10 +103,10 @@ pub(super) async fn put_fallback_keys(
     Ok(())
 }
 
-/// How many claimed ids of a device are remembered.
+/// Claimed ids of a device that are stored.
 const REMEMBERED: u64 = 1_000;
 
-/// Remembers that a key was claimed, and forgets the one that was claimed longest ago.
+/// Stores the id of a claimed key, and deletes the oldest one.
 pub(super) async fn remember_claim(
     txn: &Txn,
     user: UserNumber,

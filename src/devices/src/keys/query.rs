@@ -1,4 +1,5 @@
-//! `/keys/query`: the keys of a user, with the signatures that the reader may see ("Key and signature security").
+//! `/keys/query`: the keys of a user, with the signatures that the reader may see ("Key and
+//! signature security").
 //!
 //! Stored text is spliced, not parsed: a query for a room of thousands copies bytes.
 
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::tables::DEVICES;
 
-/// Who reads keys, or whose keys are read.
+/// A user who reads keys, or whose keys are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     pub user: UserNumber,
@@ -26,14 +27,14 @@ pub struct UserKeys {
     pub devices: Vec<(String, String)>,
     pub master: Option<String>,
     pub self_signing: Option<String>,
-    /// Seen by its owner alone.
+    /// Visible to its owner only.
     pub user_signing: Option<String>,
 }
 
-/// Signatures that are shown beside those that came with the key, by signed key: (user id, signing key, signature).
+/// Signatures that were uploaded after the key, by signed key: (user id, signing key, signature).
 type Added<'a> = HashMap<String, Vec<(&'a str, String, String)>>;
 
-/// The keys of `owner` as `reader` sees them: of these devices, or of all if none is named.
+/// The keys of `owner` as `reader` sees them: of these devices, or of all if the list is empty.
 pub async fn query(
     db: &impl Read,
     reader: Reader<'_>,
@@ -59,7 +60,7 @@ pub async fn query(
     Ok(keys)
 }
 
-/// The owner's own signatures are for everyone, those of others only for whoever made them.
+/// The owner's signatures are visible to everyone, those of others only to the signer.
 async fn added<'a>(
     db: &impl Read,
     reader: Reader<'a>,
@@ -162,7 +163,7 @@ fn merged(
     serde_json::to_string(&users).expect("maps of strings always serialize")
 }
 
-/// The object without its closing brace. It is never empty: its owner is named in it.
+/// The object without its closing brace. It is never empty, because it names its owner.
 fn open(signed: &str) -> String {
     let mut json = String::with_capacity(signed.len() + 256);
     json.push_str(signed.strip_suffix('}').unwrap_or(signed));

@@ -1,7 +1,7 @@
-//! The border: what a key object must look like before anything of it is stored ("Key algorithms").
+//! Validates the format of key objects before they are stored ("Key algorithms").
 //!
-//! Whether the bytes lie on their curve, and whether a device has signed its own keys, is the business of those who use
-//! the keys.
+//! Whether the bytes lie on their curve, and whether a device has signed its own keys, is the
+//! business of those who use the keys.
 
 use std::collections::BTreeMap;
 
@@ -181,7 +181,7 @@ impl OneTimeKey {
             (CURVE25519 | ED25519, CanonicalJsonValue::String(key)) => check_key(key)?,
             (SIGNED_CURVE25519, _) => return Err(KeyError::shape("a signed key is an object")),
             (CURVE25519 | ED25519, _) => return Err(KeyError::shape("the key must be a string")),
-            // What algorithms of tomorrow look like nobody knows, but a key is one of these.
+            // Future algorithms are unknown, but their keys have one of these forms.
             (_, CanonicalJsonValue::Object(_) | CanonicalJsonValue::String(_)) => {}
             _ => return Err(KeyError::shape("a key is an object or a string")),
         }

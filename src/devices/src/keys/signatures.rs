@@ -1,7 +1,8 @@
-//! `/keys/signatures/upload`: signatures on keys that are published already.
+//! `/keys/signatures/upload`: signatures on published keys.
 //!
-//! Only these are taken: a user's self-signing key on their own devices, a user's own devices on their master key, and a
-//! user's user-signing key on another's master key. Each is verified against the published keys before it is stored.
+//! Accepts only signatures of a user's self-signing key on their own devices, of a user's own
+//! devices on their master key, and of a user's user-signing key on another user's master key. Each
+//! is verified against the published keys before it is stored.
 
 use database::{Read, StoreError, Txn, UserNumber};
 use ruma::UserId;
@@ -17,7 +18,7 @@ use crate::{device_lists, handle::Devices};
 /// One key with new signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedKey {
-    /// Whose key it is.
+    /// The owner of the key.
     pub owner: UserNumber,
     /// Device id or public master key.
     pub key: String,
@@ -31,7 +32,7 @@ struct Verified {
 }
 
 impl Devices {
-    /// Stores what is good; says for each key, in their order, whether it was.
+    /// Stores valid signatures. Returns the result for each key, in order.
     pub async fn upload_signatures(
         &self,
         signer: UserNumber,
@@ -112,7 +113,7 @@ async fn verify_own(
     }
 }
 
-/// Another's master key by the user-signing key.
+/// Another user's master key by the user-signing key.
 async fn verify_others(
     txn: &Txn,
     signer: UserNumber,

@@ -1,38 +1,42 @@
-//! Every table of published keys, each with who writes and who reads it.
+//! All tables of published keys, with their writers and readers.
 
 use std::collections::BTreeMap;
 
 use database::{Position, Record, Table, TableInfo, UserNumber};
 use serde::{Deserialize, Serialize};
 
-/// The identity keys of a device. Written by `/keys/upload`; read by `/keys/query` and to verify signatures.
+/// The identity keys of a device. Written by `/keys/upload`; read by `/keys/query` and to verify
+/// signatures.
 pub static DEVICE_KEYS: Table<(UserNumber, String), DeviceKeysRow> = Table::new("device_keys");
 /// Cross-signing keys by [`Usage`](super::Usage).
 pub static CROSS_SIGNING_KEYS: Table<(UserNumber, u8), CrossSigningKeyRow> =
     Table::new("cross_signing_keys");
-/// Verified signatures that were uploaded later than what they sign: by the user whose key is signed, the user who signs,
-/// the signed key (device id or public master key) and the id of the signing key. The order is that of who may see them.
+/// Verified signatures that were uploaded later than what they sign: by the user whose key is
+/// signed, the user who signs, the signed key (device id or public master key) and the id of the
+/// signing key. The order is that of who may see them.
 pub static KEY_SIGNATURES: Table<(UserNumber, UserNumber, String, String), String> =
     Table::new("key_signatures");
 
-/// Unclaimed one-time keys of a device by algorithm, in the order of upload. Written by upload and claim.
+/// Unclaimed one-time keys of a device by algorithm, in the order of upload. Written by upload and
+/// claim.
 pub static ONE_TIME_KEYS: Table<(UserNumber, String, String, Position), OneTimeKeyRow> =
     Table::new("one_time_keys");
-/// The ids that a device has used lately, so that a repeated upload changes nothing, also of a key that was claimed.
+/// Recently used ids of a device's keys, claimed keys included, so that a repeated upload is
+/// idempotent.
 pub static ONE_TIME_KEY_IDS: Table<(UserNumber, String, String), OneTimeKeyIdRow> =
     Table::new("one_time_key_ids");
-/// The ids of claimed keys, oldest first: what is to be forgotten next.
+/// The ids of claimed keys, oldest first, in the order in which they are deleted.
 pub static CLAIMED_KEYS: Table<(UserNumber, String, Position), String> = Table::new("claimed_keys");
-/// How many one-time keys a device has. Read by every `/sync`, from memory if it can.
+/// The number of one-time keys of a device. Read by every `/sync`, usually from the cache.
 pub static KEY_COUNTS: Table<(UserNumber, String), KeyCountsRow> = Table::new("key_counts");
 /// The fallback key of a device by algorithm.
 pub static FALLBACK_KEYS: Table<(UserNumber, String, String), FallbackKeyRow> =
     Table::new("fallback_keys");
 
-/// Identity keys as they lie on disk.
+/// Identity keys as they are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceKeysRow {
-    /// Canonical JSON of what signatures cover: all but `signatures` and `unsigned`.
+    /// Canonical JSON without `signatures` and `unsigned`.
     pub signed: String,
     /// Unpadded Base64.
     pub ed25519: String,
@@ -40,10 +44,10 @@ pub struct DeviceKeysRow {
     pub signatures: BTreeMap<String, String>,
 }
 
-/// A cross-signing key as it lies on disk.
+/// A cross-signing key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrossSigningKeyRow {
-    /// Canonical JSON of what signatures cover.
+    /// Canonical JSON of the signed part.
     pub signed: String,
     /// Unpadded Base64.
     pub public_key: String,
@@ -60,7 +64,7 @@ pub struct OneTimeKeyRow {
     pub json: String,
 }
 
-/// What became of an uploaded id.
+/// The state of an uploaded id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OneTimeKeyIdRow {
     /// SHA-256 of the key's canonical JSON.
@@ -68,23 +72,23 @@ pub struct OneTimeKeyIdRow {
     pub is_claimed: bool,
 }
 
-/// How many keys a device has.
+/// The number of keys of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyCountsRow {
-    /// By algorithm; what was uploaded once stays, with zero.
+    /// By algorithm. An algorithm stays, with zero, after its keys are claimed.
     pub unclaimed: BTreeMap<String, u64>,
-    /// Claimed ids that are remembered.
+    /// The number of stored claimed ids.
     pub claimed: u64,
 }
 
-/// A fallback key as it lies on disk.
+/// A fallback key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FallbackKeyRow {
     /// `<algorithm>:<id>`.
     pub id: String,
     /// Canonical JSON.
     pub json: String,
-    /// It was given out.
+    /// Whether it was claimed.
     pub is_used: bool,
 }
 

@@ -18,7 +18,7 @@ use crate::{
     tables::DEVICES,
 };
 
-/// What a device publishes at once.
+/// The keys of one upload.
 #[derive(Clone, Debug, Default)]
 pub struct KeyUpload {
     pub device_keys: Option<DeviceKeys>,
@@ -27,7 +27,8 @@ pub struct KeyUpload {
 }
 
 impl Devices {
-    /// Stores all of an upload or nothing; returns how many unclaimed one-time keys the device then has, by algorithm.
+    /// Stores an upload completely or not at all. Returns the number of unclaimed one-time keys of
+    /// the device, by algorithm.
     pub async fn upload_keys(
         &self,
         user: UserNumber,
@@ -79,7 +80,7 @@ fn check_sizes(upload: &KeyUpload, limits: &Limits) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// New identity keys replace the old ones and what hung on them.
+/// New identity keys replace the old ones and everything that belongs to them.
 async fn put_identity_keys(
     txn: &Txn,
     user: UserNumber,
@@ -105,7 +106,7 @@ async fn put_identity_keys(
             txn.clear(KEY_SIGNATURES.under((user, user, device)));
         }
         if old.ed25519 != row.ed25519 {
-            // What the old key signed is worth nothing beside the new one.
+            // Signatures of the old key are void.
             forget_one_time_keys(txn, user, device).await?;
             unsign_master_key(txn, user, device).await?;
         }
@@ -115,7 +116,7 @@ async fn put_identity_keys(
     Ok(())
 }
 
-/// Takes back what a device's key said of its user's master key.
+/// Deletes the signature of a device's key on its user's master key.
 pub(super) async fn unsign_master_key(
     txn: &Txn,
     user: UserNumber,

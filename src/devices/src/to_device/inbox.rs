@@ -1,4 +1,4 @@
-//! Reading an inbox, and deleting what its device has received.
+//! Reads an inbox, and deletes messages that its device has received.
 
 use database::{Position, Read, Stamp, StoreError, Txn, UserNumber};
 
@@ -8,7 +8,7 @@ use crate::handle::Devices;
 /// Messages deleted in one commit.
 const CHUNK: usize = 256;
 
-/// The first messages of a device after a position, or from the start: whole events as JSON.
+/// The first messages of a device after a position, or from the start: complete events as JSON.
 pub async fn since(
     db: &impl Read,
     user: UserNumber,
@@ -29,8 +29,9 @@ pub async fn since(
 }
 
 impl Devices {
-    /// The device has received everything up to this position; deleted on disk before this returns, so it is never told
-    /// again. `is_unchanged` as in [`Devices::state`]: with nothing pending no database is asked.
+    /// Deletes the messages up to this position, which the device has received. The deletion is
+    /// durable before this returns, so they are never sent again. `is_unchanged` as in
+    /// [`Devices::state`]: if nothing is pending, the database is not read.
     pub async fn acknowledge(
         &self,
         db: &impl Read,
@@ -65,7 +66,7 @@ impl Devices {
     }
 }
 
-/// What waits for a device goes with it, and what it is remembered to have sent.
+/// Deletes the inbox of a device, and its stored transaction ids.
 pub(crate) async fn forget_device(
     txn: &Txn,
     user: UserNumber,

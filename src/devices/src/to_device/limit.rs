@@ -1,8 +1,9 @@
-//! The bound of an inbox.
+//! The limit of an inbox.
 //!
-//! Senders only append, so that a thousand of them who write to one device are not in each other's way; nobody keeps a
-//! count on disk. Memory tallies what was sent since the start; an inbox that received much is counted once, and from
-//! then on the tally is its size. Above the bound, the oldest messages go.
+//! Senders only append and store no count, so that a thousand of them can write to one device
+//! without conflicts. A counter in memory adds up what was sent since the start; an inbox that has
+//! received much is counted once, and from then on the counter is its size. Beyond the limit, the
+//! oldest messages are dropped.
 
 use std::{
     collections::HashMap,
@@ -17,13 +18,13 @@ use super::{
 };
 use crate::handle::Devices;
 
-/// A share of the bound: an inbox is counted when it has received this since the start, and has this much room after
-/// messages were dropped.
+/// A fraction of the limit: an inbox is counted after it has received this much since the start,
+/// and has this much space after messages were dropped.
 const SHARE: u64 = 32;
 /// Messages read at once: a few megabytes of the largest.
 const PAGE: usize = 64;
 
-/// Owner: the handle. Bound: a count of devices; when it is reached, all are forgotten and counted anew.
+/// Owner: the handle. Bound: a number of devices; when it is reached, all entries are evicted.
 #[derive(Default)]
 pub(crate) struct Tallies(Mutex<HashMap<(UserNumber, Box<str>), Tally>>);
 
@@ -33,7 +34,7 @@ const MOST: usize = 1 << 16;
 struct Tally {
     messages: u64,
     bytes: u64,
-    /// It is the size of the inbox, not only what was received since the start.
+    /// Whether this is the size of the inbox, and not only what was received since the start.
     is_counted: bool,
 }
 
@@ -77,7 +78,7 @@ impl Tallies {
 }
 
 impl Devices {
-    /// Notes a delivery, and drops the oldest messages of an inbox that has become too large.
+    /// Counts a delivery, and drops the oldest messages of an inbox that has become too large.
     pub(super) async fn limit_inbox(&self, delivery: &Delivery) -> Result<(), StoreError> {
         let limits = &self.0.limits;
         let tally = self.0.tallies.add(delivery);
@@ -126,8 +127,8 @@ impl Devices {
     }
 }
 
-/// Position and bytes of all messages of an inbox. Read from a snapshot's point of view: what is appended meanwhile is no
-/// conflict, as it only comes behind the last one.
+/// Position and bytes of all messages of an inbox. Reads a snapshot: messages that are appended in
+/// the meantime do not conflict, because they come after the last one.
 async fn sizes(
     txn: &Txn,
     user: UserNumber,

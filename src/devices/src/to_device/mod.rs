@@ -1,7 +1,7 @@
 //! Messages to devices: client-server API, "Send-to-Device messaging".
 //!
-//! A message waits in the device's inbox, on disk, until the device says that it has it: by a `/sync` with a token of a
-//! `/sync` that told it. Until then every `/sync` without that token tells it again.
+//! A message waits in the device's inbox, on disk, until the device acknowledges it with the token
+//! of a `/sync` that contained it. Until then, every `/sync` without that token contains it again.
 
 mod inbox;
 mod limit;

@@ -11,9 +11,9 @@ use ruma::UserId;
 use super::tables::{INBOX, SENT_MESSAGES, SENT_MESSAGES_LOG, SentMessage};
 use crate::{handle::Devices, tables::DEVICES};
 
-/// How long a repeated request is recognized. Clients repeat within minutes.
+/// The time for which a repeated request is recognized. Clients repeat within minutes.
 const REMEMBERED: Duration = Duration::from_hours(24);
-/// Old requests that each new one forgets.
+/// Old requests that each new one deletes.
 const FORGOTTEN_AT_ONCE: usize = 4;
 
 /// One request to send.
@@ -27,7 +27,7 @@ pub struct Message<'a> {
     pub recipients: Vec<Recipient>,
 }
 
-/// What one device, or all devices of one user, are sent.
+/// A message for one device, or for all devices of one user.
 #[derive(Clone, Debug)]
 pub struct Recipient {
     pub user: UserNumber,
@@ -36,21 +36,23 @@ pub struct Recipient {
     pub content: Box<str>,
 }
 
+/// The devices that a message is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Device(String),
-    /// `*`: all that the user has when the message is stored.
+    /// `*`: all devices that the user has when the message is stored.
     All,
 }
 
+/// Why nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// It was logged out meanwhile.
-    #[error("the sending device has ended")]
+    /// It was logged out in the meantime.
+    #[error("the sending device was deleted")]
     NoDevice,
-    #[error("a message to a device may have {0} bytes at most")]
+    #[error("a message to a device may have at most {0} bytes")]
     TooLarge(usize),
-    #[error("one request may send to {0} devices at most")]
+    #[error("one request may send to at most {0} devices")]
     TooMany(usize),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,7 +66,8 @@ pub(super) struct Delivery {
 }
 
 impl Devices {
-    /// Puts a message into the inboxes of those devices that exist. All of them or, after an error, none.
+    /// Adds a message to the inboxes of the devices that exist: to all of them or, after an error,
+    /// to none.
     pub async fn send(&self, message: &Message<'_>) -> Result<(), SendError> {
         let limits = &self.0.limits;
         if message.recipients.len() > limits.recipients {
@@ -117,7 +120,7 @@ impl Devices {
         Ok(())
     }
 
-    /// Requests of the device that nobody will repeat any more.
+    /// Requests of the device that are too old to be repeated.
     async fn old_requests(
         &self,
         message: &Message<'_>,
@@ -141,7 +144,9 @@ async fn deliver(
     most: usize,
 ) -> Result<Vec<Delivery>, SendError> {
     let mut delivered = Vec::new();
-    // Every inbox is a log of its own, so all of them take the one slot; but a device may be named, and be one of all.
+    // Every inbox is a separate log, so all use the same slot. But one device can be addressed
+    // twice: by its
+    // id and by `*`.
     let (named, all) = (txn.slot(), txn.slot());
     for (to, exists) in message
         .recipients
@@ -175,7 +180,7 @@ async fn deliver(
     Ok(delivered)
 }
 
-/// For each recipient whether the device that it names exists; read at once.
+/// For each recipient, whether its device exists; one read for all.
 async fn named_devices(txn: &Txn, message: &Message<'_>) -> Result<Vec<bool>, StoreError> {
     let rows = message.recipients.iter().map(|to| match &to.target {
         Target::Device(device) => DEVICES.at((to.user, device)),

@@ -1,17 +1,18 @@
-//! Every table of messages to devices, each with who writes and who reads it.
+//! All tables of messages to devices, with their writers and readers.
 
 use database::{Millis, Position, Record, Table, TableInfo, UserNumber};
 use serde::{Deserialize, Serialize};
 
-/// What waits for a device, in order of arrival: whole events as JSON. Written by `sendToDevice`; read by `/sync`, which
-/// deletes what was acknowledged.
+/// Messages that wait for a device, in order of arrival: complete events as JSON. Written by
+/// `sendToDevice`; read by `/sync`, which deletes acknowledged ones.
 pub static INBOX: Table<(UserNumber, String, Position), String> = Table::new("to_device_inbox");
-/// How many messages were dropped from a full inbox.
+/// The number of messages that were dropped from a full inbox.
 pub static DROPPED_MESSAGES: Table<(UserNumber, String), u64> = Table::new("to_device_dropped");
-/// When a device sent a request: (user, device, event type, transaction id). A repeated one changes nothing.
+/// When a device sent a request: (user, device, event type, transaction id). A repeated request
+/// is idempotent.
 pub static SENT_MESSAGES: Table<(UserNumber, String, String, String), Millis> =
     Table::new("to_device_sent");
-/// The requests of a device in order, so that old ones are found and forgotten.
+/// The requests of a device in order, so that old ones can be deleted.
 pub static SENT_MESSAGES_LOG: Table<(UserNumber, String, Position), SentMessage> =
     Table::new("to_device_sent_log");
 

@@ -1,4 +1,5 @@
-//! One-time keys are handed out exactly once, whoever asks at the same time, on both engines and over a restart.
+//! One-time keys are returned exactly once to concurrent claimers, on both engines and across a
+//! restart.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -35,7 +36,7 @@ async fn fill(house: &House) -> UserNumber {
     alice.number
 }
 
-/// What all of the claimers get, until there is nothing left or each has had `most`.
+/// The keys that all claimers get, until no key is left or each has made `most` claims.
 async fn claim_at_once(house: &Arc<House>, user: UserNumber, most: usize) -> Vec<String> {
     let mut claimers = JoinSet::new();
     for _ in 0..CLAIMERS {

@@ -1,11 +1,11 @@
-//! Cross-signing keys and signatures: who may replace what, which signatures are taken, who sees them.
+//! Cross-signing keys and signatures: replacement, accepted signatures, visibility.
 
 use devices::keys::{Authorization, CrossSigningUpload, KeyError, SignedKey, SignedObject, Usage};
 use serde_json::{Value, json};
 
 use crate::house::{House, Person, cross_json, cross_key, device_json, public, sign};
 
-/// Seeds of alice's keys, by what they are for; bob's are ten more.
+/// Seeds of alice's keys, by usage; bob's are ten higher.
 const MASTER: u8 = 50;
 const SELF_SIGNING: u8 = 51;
 const USER_SIGNING: u8 = 52;
@@ -265,9 +265,9 @@ async fn signatures_outside_the_allowed_relations_are_refused() {
             "DEVICE",
             sign(alices.clone(), &alice, &public(MASTER), MASTER),
         ),
-        // Somebody else's device.
+        // Another user's device.
         (&bob, "DEVICE", sign(bobs, &alice, &others, USER_SIGNING)),
-        // Somebody else's master key by the self-signing key, or by a device.
+        // Another user's master key by the self-signing key, or by a device.
         (
             &bob,
             &bobs_name,
@@ -285,7 +285,7 @@ async fn signatures_outside_the_allowed_relations_are_refused() {
             sign(bobs_master.clone(), &alice, &others, 99),
         ),
         (&alice, "DEVICE", sign(alices.clone(), &alice, &own, 99)),
-        // In another's name.
+        // In another user's name.
         (&bob, &bobs_name, sign(bobs_master, &bob, "DEVICE", 2)),
         // Unknown keys, and known ones that were changed.
         (

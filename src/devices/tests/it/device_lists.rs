@@ -1,4 +1,4 @@
-//! Who changed when.
+//! Changes of device lists.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,5 @@
-//! A device that ends leaves nothing: no row of any table names it afterwards, whatever hung on it. Others stay as they were.
+//! Deleting a device deletes all of its data: afterwards, no row of any table names it. Other
+//! devices do not change.
 
 use std::sync::Arc;
 
@@ -56,7 +57,8 @@ fn tables_of(rows: &[Row]) -> Vec<&'static str> {
     tables
 }
 
-/// Two people, each with `DEVICE`; alice has `PHONE` as well, with everything that a device can have, and a dehydrated device.
+/// Two people, each with `DEVICE`; alice has `PHONE` as well, with everything that a device can
+/// have, and a dehydrated device.
 async fn lived_in() -> (House, Memory, Person) {
     let memory = Memory::new();
     let store = Store::new(Arc::new(memory.clone()));
@@ -145,7 +147,7 @@ async fn cross_sign(house: &House, person: &Person) {
     assert!(signed.expect("answered").iter().all(Result::is_ok));
 }
 
-/// To all devices; more than an inbox takes, in the end.
+/// Sends to all devices, finally more than an inbox can hold.
 async fn send(house: &House, (sender, device): (&Person, &str), to: &Person, number: usize) {
     let recipient = Recipient {
         user: to.number,

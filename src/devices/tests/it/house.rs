@@ -1,4 +1,4 @@
-//! People with devices, whose keys are made from a seed.
+//! Users with devices, whose keys are derived from a seed.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) struct House {
     pub(crate) clock: Arc<MockClock>,
 }
 
-/// A user of the house.
+/// A user of the tests.
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) number: UserNumber,
@@ -93,7 +93,7 @@ impl House {
         self.db().await.stamp()
     }
 
-    /// Publishes the identity keys that a seed gives.
+    /// Publishes the identity keys of a seed.
     pub(crate) async fn publish(&self, person: &Person, device: &str, seed: u8) {
         let upload = KeyUpload {
             device_keys: Some(device_keys(person, device, seed)),
@@ -123,7 +123,7 @@ impl House {
             .expect("the query")
     }
 
-    /// What the tables hold under the user, in all.
+    /// The number of rows of the user, in all tables.
     pub(crate) async fn is_clean(&self, person: &Person) -> bool {
         use devices::{keys, to_device};
 

@@ -237,7 +237,7 @@ async fn a_large_backup_is_read_in_pages_of_bounded_size_from_one_snapshot() {
     let largest = house.devices.limits().session_bytes;
     let mut put_in = 0;
     while put_in < SESSIONS {
-        // Now and then some of the largest that are taken, one after the other.
+        // Sometimes several of the largest allowed sessions in a row.
         let chunk: Vec<_> = (put_in..put_in + 1000)
             .map(|number| {
                 let size = if number % 1000 < 20 { largest } else { 500 };
@@ -268,7 +268,7 @@ async fn a_large_backup_is_read_in_pages_of_bounded_size_from_one_snapshot() {
         largest_page = largest_page.max(bytes);
         seen.extend(page.into_iter().map(|(room, session, _)| (room, session)));
         if seen.len() < 100 {
-            // What happens meanwhile is not of this snapshot.
+            // Concurrent changes are not part of this snapshot.
             let later = [backed_up("!9", "later", 1)];
             put(&house, &alice, version, &later).await.expect("stored");
             let first_room = Scope::Room("!50");

@@ -1,4 +1,4 @@
-//! What the border takes and what it refuses.
+//! Accepted and refused formats of keys.
 
 use devices::keys::{CrossSigningKey, DeviceKeys, KeyError, OneTimeKey, Usage};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Messages to devices: order, repetition, acknowledgement, bounds.
+//! Messages to devices: order, repetition, acknowledgment, limits.
 
 use std::time::Duration;
 

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::{Failure, carry_out};
-use crate::{config::Config, control::Order};
+use super::{Failure, execute};
+use crate::{config::Config, control::Request};
 
 pub(super) fn run(config: &Config, folder: &Path) -> Result<(), Failure> {
     if !config.database.path.exists() {
         return Err(format!("there is no database in {}", config.database.path.display()).into());
     }
-    carry_out(
+    execute(
         config,
-        Order::Backup {
+        Request::Backup {
             folder: std::path::absolute(folder)?,
         },
     )

@@ -1,14 +1,23 @@
-//! `aqueduct check-config`: whoever comes here has a valid configuration, and sees what it says.
+//! `aqueduct check-config`: prints a summary of a valid configuration, or every setting with its
+//! origin. Mistakes are reported when the configuration is loaded, before this runs.
 
 use std::path::Path;
 
-use crate::config::Config;
+use crate::config::{Config, Setting};
 
-pub(super) fn run(config: &Config, file: Option<&Path>) {
+/// Prints `settings` where they are given, else the summary.
+pub(super) fn run(config: &Config, file: Option<&Path>, settings: Option<&[Setting]>) {
     match file {
         Some(file) => println!("{} is valid.", file.display()),
-        None => println!("There is no conduit.toml here; the defaults hold."),
+        None => println!("No conduit.toml was found; the defaults apply."),
     }
+    match settings {
+        Some(settings) => print_origins(settings),
+        None => print_summary(config),
+    }
+}
+
+fn print_summary(config: &Config) {
     println!("server_name:      {}", config.server_name);
     println!("public_base_url:  {}", config.public_base_url());
     println!("listen:           {}", list(&config.listen));
@@ -24,6 +33,18 @@ pub(super) fn run(config: &Config, file: Option<&Path>) {
             "off"
         }
     );
+}
+
+fn print_origins(settings: &[Setting]) {
+    let width = |length: fn(&Setting) -> usize| settings.iter().map(length).max().unwrap_or(0);
+    let names = width(|setting| setting.name.len());
+    let values = width(|setting| setting.value.to_string().len());
+    for setting in settings {
+        println!(
+            "{:names$}  {:values$}  {}",
+            setting.name, setting.value, setting.origin
+        );
+    }
 }
 
 fn list(items: &[impl ToString]) -> String {

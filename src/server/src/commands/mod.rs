@@ -3,6 +3,8 @@
 mod backup;
 mod check;
 mod check_config;
+mod completions;
+mod man;
 mod restore;
 mod serve;
 mod status;
@@ -11,46 +13,53 @@ mod user;
 use std::{error::Error, future::Future, io};
 
 use crate::{
+    app::{Base, blocking},
     cli::{Arguments, Command},
     config::{self, Config},
-    control::{self, Order},
-    house::{Foundation, blocking},
+    control::{self, Request},
 };
 
-/// Reported to people, not acted on.
+/// An error that is printed, and that no code acts on.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (config, file) = config::load(arguments.config.as_deref())?;
+    let load = || config::load(arguments.config.as_deref());
     match arguments.command {
-        Command::Serve => serve::run(config),
-        Command::CheckConfig => {
-            check_config::run(&config, file.as_deref());
+        Command::Serve => serve::run(load()?.config),
+        Command::CheckConfig { origins } => {
+            let loaded = load()?;
+            let settings = origins.then_some(&*loaded.settings);
+            check_config::run(&loaded.config, loaded.file.as_deref(), settings);
             Ok(())
         }
-        Command::Check(arguments) => check::run(&config, &arguments),
-        Command::Status => status::run(&config),
-        Command::User(command) => user::run(&config, command),
-        Command::Backup(arguments) => backup::run(&config, &arguments.folder),
-        Command::Restore(arguments) => restore::run(&config, &arguments.folder),
+        Command::Check(arguments) => check::run(&load()?.config, &arguments),
+        Command::Status => status::run(&load()?.config),
+        Command::User(command) => user::run(&load()?.config, command),
+        Command::Backup(arguments) => backup::run(&load()?.config, &arguments.folder),
+        Command::Restore(arguments) => restore::run(&load()?.config, &arguments.folder),
+        Command::Completions { shell } => {
+            completions::run(shell);
+            Ok(())
+        }
+        Command::Man { folder } => man::run(&folder),
     }
 }
 
-/// By the running server, else here, on the database itself.
-fn carry_out(config: &Config, order: Order) -> Result<(), Failure> {
-    let report = on_runtime(async {
-        if let Some(report) = control::send(config, &order).await? {
-            return Ok::<_, Failure>(report);
+/// Lets the running server execute a request, or this process if no server runs.
+fn execute(config: &Config, request: Request) -> Result<(), Failure> {
+    let reply = on_runtime(async {
+        if let Some(reply) = control::send(config, &request).await? {
+            return Ok::<_, Failure>(reply);
         }
         let tasks = tokio_util::task::TaskTracker::new();
-        let foundation = Foundation::lay(config, &tasks).await?;
-        let report = order.carry_out(&foundation).await;
+        let base = Base::open(config, &tasks).await?;
+        let reply = request.execute(&base).await;
         tasks.close();
         tasks.wait().await;
-        blocking(move || drop(foundation)).await;
-        Ok(report)
+        blocking(move || drop(base)).await;
+        Ok(reply)
     })??;
-    println!("{}", report?);
+    println!("{}", reply?);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use devices::keys::{CLAIMED_KEYS, KEY_COUNTS, ONE_TIME_KEY_IDS, ONE_TIME_KEYS};
 use super::Failure;
 use crate::config::Config;
 
-/// The engine refuses a database that is not empty, which that of a running server never is.
+/// The engine refuses a database that is not empty, and thus that of a running server.
 pub(super) fn run(config: &Config, folder: &Path) -> Result<(), Failure> {
     let to = config.database.path.clone();
     let restored = restore(

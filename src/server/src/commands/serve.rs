@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{config::Config, lifecycle, logging};
 
-/// Password hashes and cold reads of the disk, each bounded by itself below this.
+/// Threads for password hashing and cold disk reads. Each of them has a lower limit of its own.
 const BLOCKING_THREADS: usize = 64;
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
@@ -13,7 +13,7 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(lifecycle::run(config));
-    // What still runs was given its time.
+    // Tasks that still run have exceeded the time that draining gives them.
     runtime.shutdown_background();
     Ok(ended?)
 }

@@ -1,13 +1,13 @@
-//! `aqueduct status`: for operators, and for whatever watches the server in their place.
+//! `aqueduct status`: for operators and for health checks.
 
 use super::{Failure, on_runtime};
 use crate::{
     config::Config,
-    control::{self, Order},
+    control::{self, Request},
 };
 
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
-    let report = on_runtime(control::send(config, &Order::Status))??;
-    println!("{}", report.ok_or("no server runs")??);
+    let reply = on_runtime(control::send(config, &Request::Status))??;
+    println!("{}", reply.ok_or("no server is running")??);
     Ok(())
 }

@@ -2,28 +2,28 @@
 
 use std::io::{self, IsTerminal as _};
 
-use super::{Failure, carry_out};
-use crate::{cli::UserCommand, config::Config, control::Order};
+use super::{Failure, execute};
+use crate::{cli::UserCommand, config::Config, control::Request};
 
 pub(super) fn run(config: &Config, command: UserCommand) -> Result<(), Failure> {
     let password = password()?;
-    let order = match command {
-        UserCommand::Create { name, admin } => Order::CreateUser {
+    let request = match command {
+        UserCommand::Create { name, admin } => Request::CreateUser {
             name,
             password,
             admin,
         },
-        UserCommand::ResetPassword { name } => Order::ResetPassword { name, password },
+        UserCommand::ResetPassword { name } => Request::ResetPassword { name, password },
     };
-    carry_out(config, order)
+    execute(config, request)
 }
 
-/// Never from the command line, which every user of the machine can see.
+/// Never an argument: every user of the machine can see those.
 fn password() -> Result<String, Failure> {
     if io::stdin().is_terminal() {
         let password = rpassword::prompt_password("Password: ")?;
-        if password != rpassword::prompt_password("Once more: ")? {
-            return Err("these are two different passwords".into());
+        if password != rpassword::prompt_password("Repeat it: ")? {
+            return Err("the passwords differ".into());
         }
         return Ok(password);
     }

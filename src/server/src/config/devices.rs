@@ -1,4 +1,4 @@
-//! `[devices]`: what one device, and one backup of keys, may take up.
+//! The section `[devices]`: limits of what a device and a key backup may store.
 
 use devices::Limits;
 use serde::Deserialize;
@@ -21,24 +21,24 @@ pub(crate) struct Devices {
 
 impl Default for Devices {
     fn default() -> Self {
-        let usual = Limits::default();
+        let defaults = Limits::default();
         let bytes = |bytes: usize| Bytes(bytes as u64);
         Self {
-            one_time_keys: usual.one_time_keys,
-            key_size: bytes(usual.key_bytes),
-            inbox_messages: usual.inbox_messages,
-            inbox_size: Bytes(usual.inbox_bytes),
-            message_size: bytes(usual.message_bytes),
-            recipients: usual.recipients,
-            backups: usual.backups,
-            backup_sessions: usual.backup_sessions,
-            session_size: bytes(usual.session_bytes),
+            one_time_keys: defaults.one_time_keys,
+            key_size: bytes(defaults.key_bytes),
+            inbox_messages: defaults.inbox_messages,
+            inbox_size: Bytes(defaults.inbox_bytes),
+            message_size: bytes(defaults.message_bytes),
+            recipients: defaults.recipients,
+            backups: defaults.backups,
+            backup_sessions: defaults.backup_sessions,
+            session_size: bytes(defaults.session_bytes),
         }
     }
 }
 
 impl Devices {
-    /// With a share of the memory, in bytes.
+    /// The limits, with the bytes that the cache of devices may use.
     pub(crate) fn limits(&self, cache_bytes: u64) -> Limits {
         Limits {
             one_time_keys: self.one_time_keys,
@@ -54,7 +54,7 @@ impl Devices {
         }
     }
 
-    /// Limits with which encryption would not work at all.
+    /// Limits of 0 that would make encryption impossible.
     pub(super) fn mistakes(&self) -> Option<String> {
         let least = [
             self.one_time_keys,

@@ -1,16 +1,24 @@
-//! Reading the configuration: a file, then variables over it. All mistakes are reported at once, none is passed over.
+//! Reads the configuration: a file, overridden by environment variables. Reports all mistakes at
+//! once.
 
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use toml::Table;
 
-use super::{Config, names, variables};
+use super::{
+    Config, names,
+    origins::{self, Setting},
+    variables,
+};
 
-const DEFAULT_FILE: &str = "conduit.toml";
+/// The files that are read without `--config`, the first one that exists.
+const DEFAULT_FILES: [&str; 2] = ["conduit.toml", "/etc/aqueduct/conduit.toml"];
 
+/// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("cannot read {}: {error}", path.display())]
@@ -19,11 +27,19 @@ pub(crate) enum ConfigError {
     Mistakes(Vec<String>),
 }
 
-/// The settings, and the file that they came from.
-pub(crate) fn load(file: Option<&Path>) -> Result<(Config, Option<PathBuf>), ConfigError> {
+/// A valid configuration.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// The file that was read, if any.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) settings: Vec<Setting>,
+}
+
+/// Reads the given file, or else one of the default files.
+pub(crate) fn load(file: Option<&Path>) -> Result<Loaded, ConfigError> {
     let path = file.map(Path::to_owned).or_else(|| {
-        let path = PathBuf::from(DEFAULT_FILE);
-        path.is_file().then_some(path)
+        let mut files = DEFAULT_FILES.iter().map(PathBuf::from);
+        files.find(|path| path.is_file())
     });
     let text = match &path {
         Some(path) => fs::read_to_string(path).map_err(|error| ConfigError::Read {
@@ -38,29 +54,34 @@ pub(crate) fn load(file: Option<&Path>) -> Result<(Config, Option<PathBuf>), Con
             value.to_string_lossy().into_owned(),
         ))
     });
-    let config = read(&text, variables).map_err(ConfigError::Mistakes)?;
-    Ok((config, path))
+    let variables: Vec<_> = variables.collect();
+    let (config, settings) = read(&text, &variables).map_err(ConfigError::Mistakes)?;
+    Ok(Loaded {
+        config,
+        file: path,
+        settings,
+    })
 }
 
-fn read(
-    text: &str,
-    variables: impl Iterator<Item = (String, String)>,
-) -> Result<Config, Vec<String>> {
-    let mut settings: Table = text.parse().map_err(|error| vec![format!("{error}")])?;
-    let mut mistakes: Vec<_> = names::unknown(&settings)
+fn read(text: &str, variables: &[(String, String)]) -> Result<(Config, Vec<Setting>), Vec<String>> {
+    let file: Table = text.parse().map_err(|error| vec![format!("{error}")])?;
+    let mut mistakes: Vec<_> = names::unknown(&file)
         .iter()
         .map(|name| unknown(name))
         .collect();
-    mistakes.extend(variables::overlay(&mut settings, variables));
+    let mut merged = file.clone();
+    mistakes.extend(variables::overlay(&mut merged, variables));
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let config: Config = settings
+    let environment: HashSet<_> = variables.iter().map(|(name, _)| name.as_str()).collect();
+    let settings = origins::settings(&file, &merged, &environment);
+    let config: Config = merged
         .try_into()
         .map_err(|error: toml::de::Error| vec![error.to_string()])?;
     let mistakes = config.mistakes();
     if mistakes.is_empty() {
-        Ok(config)
+        Ok((config, settings))
     } else {
         Err(mistakes)
     }
@@ -88,7 +109,8 @@ mod tests {
 
     fn from(text: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        read(text, variables.iter().map(own))
+        let variables: Vec<_> = variables.iter().map(own).collect();
+        read(text, &variables).map(|(config, _)| config)
     }
 
     fn mistakes(text: &str, variables: &[(&str, &str)]) -> String {
@@ -108,23 +130,11 @@ mod tests {
 
     #[test]
     fn the_documented_values_are_the_defaults() {
-        // These have no fixed default: what is documented is an example.
-        let examples = [
-            "public_base_url",
-            "mode",
-            "token",
-            "shared_secret",
-            "username",
-            "password",
-        ];
-        let is_example = |line: &&str| {
-            !examples
-                .iter()
-                .any(|name| line.starts_with(&format!("{name} =")))
-        };
-        let text = names::uncommented(DOCUMENTED);
-        let text: Vec<_> = text.lines().filter(is_example).collect();
-        let documented = from(&text.join("\n"), &[]).expect("it is valid");
+        let mut settings: Table = names::uncommented(DOCUMENTED).parse().expect("it is TOML");
+        for name in names::WITHOUT_DEFAULT {
+            names::remove(&mut settings, name);
+        }
+        let documented = from(&settings.to_string(), &[]).expect("it is valid");
         assert_eq!(
             format!("{documented:?}"),
             format!("{:?}", Config::default())

@@ -1,9 +1,10 @@
-//! The configuration: what the operator decides. `conduit.toml` at the root of the repository documents each setting; a test keeps
-//! it equal to what stands here.
+//! The configuration. `conduit.toml` at the root of the repository documents every setting; tests
+//! compare it with the definitions and defaults here.
 
 mod devices;
 mod load;
 mod names;
+mod origins;
 mod secret;
 mod turn;
 mod units;
@@ -18,18 +19,18 @@ use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;
 
-pub(crate) use self::load::load;
 use self::{
     devices::Devices,
     secret::Secret,
     turn::TurnSettings,
     units::{Bytes, Seconds},
 };
+pub(crate) use self::{load::load, origins::Setting};
 
-/// Less than this is not enough for RocksDB alone.
-const LEAST_BUDGET: u64 = 32 << 20;
-/// An event of 65,536 bytes, and what JSON may make of it on the way.
-const LEAST_BODY: u64 = 128 << 10;
+/// RocksDB alone needs this much.
+const MIN_BUDGET: u64 = 32 << 20;
+/// An event has up to 65,536 bytes, and more in a request whose JSON is escaped.
+const MIN_BODY: u64 = 128 << 10;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -205,7 +206,7 @@ impl Default for Log {
 }
 
 impl Config {
-    /// Where clients reach this server.
+    /// The URL under which clients reach this server, without a slash at the end.
     pub(crate) fn public_base_url(&self) -> String {
         match &self.public_base_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
@@ -235,6 +236,11 @@ impl Config {
         }
     }
 
+    /// Whether anybody who reaches the server can create an account.
+    pub(crate) fn registration_is_open(&self) -> bool {
+        matches!(self.registration(), Registration::Open)
+    }
+
     /// Whether names in bodies are mentions.
     pub(crate) fn body_mentions(&self) -> BodyMentions {
         if self.push.body_mentions {
@@ -251,12 +257,12 @@ impl Config {
             .map(|secret| secret.reveal().to_owned())
     }
 
-    /// Nobody but this machine's users can reach it, under a name that means nothing elsewhere.
+    /// Whether only users of this machine can reach the server.
     fn is_local(&self) -> bool {
         self.server_name == "localhost" && self.listen.iter().all(|at| at.ip().is_loopback())
     }
 
-    /// What no single setting shows to be wrong.
+    /// Mistakes that the types of the settings do not rule out.
     fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         let mut check = |is_right: bool, text: &str| {
@@ -264,7 +270,10 @@ impl Config {
                 mistakes.push(text.to_owned());
             }
         };
-        check(!self.listen.is_empty(), "`listen` names no address");
+        check(
+            !self.listen.is_empty(),
+            "`listen` must name at least one address",
+        );
         check(
             self.registration.mode != Some(RegistrationMode::Token)
                 || self.registration.token.is_some(),
@@ -281,8 +290,8 @@ impl Config {
             "`public_base_url` must begin with http:// or https://",
         );
         check(
-            self.memory.budget.0 >= LEAST_BUDGET,
-            "`memory.budget` must be 32 MiB at least",
+            self.memory.budget.0 >= MIN_BUDGET,
+            "`memory.budget` must be at least 32 MiB",
         );
         check(
             self.http.max_connections > 0,
@@ -297,8 +306,8 @@ impl Config {
             "`http.stall_timeout` and `http.body_timeout` must not be 0",
         );
         check(
-            self.http.body_size.0 >= LEAST_BODY && self.http.large_body_size.0 >= LEAST_BODY,
-            "`http.body_size` and `http.large_body_size` must be 128 KiB at least: an event must fit",
+            self.http.body_size.0 >= MIN_BODY && self.http.large_body_size.0 >= MIN_BODY,
+            "`http.body_size` and `http.large_body_size` must be at least 128 KiB, so that an event fits",
         );
         check(
             self.rooms.mailbox_events > 0,
@@ -306,7 +315,7 @@ impl Config {
         );
         check(
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
-            "`log.level` must be error, warn, info, debug or trace, or such as \"info,requests=warn\"",
+            "`log.level` must be error, warn, info, debug or trace, or for example \"info,requests=warn\"",
         );
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());

@@ -1,13 +1,25 @@
-//! The names of all settings: those of the documented `conduit.toml`, which is part of the binary for this.
+//! The names of all settings. They are those of the documented `conduit.toml`, which is compiled
+//! into the binary.
 
 use std::sync::LazyLock;
 
 use toml::{Table, Value};
 
-/// Below this, two names have too little in common for a hint.
-const LIKENESS: f64 = 0.7;
+/// Names that are less similar than this are not suggested.
+const MIN_SIMILARITY: f64 = 0.7;
 
-/// Every setting at its documented value. Its values also say of what type a variable must be.
+/// Settings without a fixed default. For these, `conduit.toml` documents an example.
+pub(super) const WITHOUT_DEFAULT: &[&str] = &[
+    "public_base_url",
+    "registration.mode",
+    "registration.token",
+    "registration.shared_secret",
+    "turn.shared_secret",
+    "turn.username",
+    "turn.password",
+];
+
+/// Every setting with its documented value, whose type is also the type of its variable.
 pub(super) static REFERENCE: LazyLock<Table> = LazyLock::new(|| {
     uncommented(include_str!("../../../../conduit.toml"))
         .parse()
@@ -21,20 +33,20 @@ pub(super) fn all() -> Vec<(String, &'static Value)> {
     names
 }
 
-/// What somebody who wrote `unknown` may have meant.
+/// The existing name that is most similar to `unknown`.
 pub(super) fn nearest(unknown: &str) -> Option<String> {
-    let likeness = |name: &str| {
+    let similarity = |name: &str| {
         let whole = strsim::jaro_winkler(unknown, name);
-        // The right name in the wrong section is near, too.
+        // The right name in the wrong section is similar, too.
         let (last, own) = (last(unknown), last(name));
         whole.max(strsim::normalized_damerau_levenshtein(last, own) * 0.99)
     };
-    let best = all().into_iter().map(|(name, _)| (likeness(&name), name));
-    let (likeness, name) = best.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (likeness >= LIKENESS).then_some(name)
+    let best = all().into_iter().map(|(name, _)| (similarity(&name), name));
+    let (similarity, name) = best.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    (similarity >= MIN_SIMILARITY).then_some(name)
 }
 
-/// The settings of `table` that there are not.
+/// The settings of `table` that do not exist.
 pub(super) fn unknown(table: &Table) -> Vec<String> {
     let mut unknown = Vec::new();
     compare("", table, &REFERENCE, &mut unknown);
@@ -66,11 +78,40 @@ fn collect(prefix: &str, table: &'static Table, names: &mut Vec<(String, &'stati
     }
 }
 
+/// The value of a setting, by its path.
+pub(super) fn find<'a>(table: &'a Table, name: &str) -> Option<&'a Value> {
+    match name.split_once('.') {
+        None => table.get(name),
+        Some((section, rest)) => find(table.get(section)?.as_table()?, rest),
+    }
+}
+
+/// Removes a setting, by its path.
+#[cfg(test)]
+pub(super) fn remove(table: &mut Table, name: &str) {
+    match name.split_once('.') {
+        None => {
+            table.remove(name);
+        }
+        Some((section, rest)) => {
+            if let Some(Value::Table(section)) = table.get_mut(section) {
+                remove(section, rest);
+            }
+        }
+    }
+}
+
+/// Whether the value of a setting must not be printed.
+pub(super) fn is_secret(name: &str) -> bool {
+    let name = last(name);
+    name.ends_with("secret") || name.ends_with("token") || name.ends_with("password")
+}
+
 fn last(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// Settings stand there as `#name = value`; prose as `# text`.
+/// Uncomments the settings of a documented file: they are written `#name = value`, prose `# text`.
 pub(super) fn uncommented(text: &str) -> String {
     let is_setting = |line: &str| line.starts_with(|c: char| c.is_ascii_lowercase());
     let lines = text.lines().map(|line| match line.strip_prefix('#') {

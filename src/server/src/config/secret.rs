@@ -1,10 +1,10 @@
-//! Settings that must not be seen.
+//! Settings that are never printed.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// Never empty, never printed.
+/// A secret text, never empty. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
 

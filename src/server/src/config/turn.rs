@@ -1,4 +1,4 @@
-//! The section `turn`: the TURN servers that carry calls, and what opens them.
+//! The section `[turn]`: TURN servers for calls, and the credentials for them.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Default for TurnSettings {
 }
 
 impl TurnSettings {
-    /// `None` where no TURN server is named.
+    /// `None` if no TURN server is configured.
     pub(crate) fn servers(&self, clock: &Arc<dyn Clock>) -> Option<Turn> {
         let key = self.key().filter(|_| !self.uris.is_empty())?;
         let (uris, lifetime) = (self.uris.clone(), self.ttl.into());
@@ -47,7 +47,7 @@ impl TurnSettings {
         Some(TurnKey::Fixed { username, password })
     }
 
-    /// What is wrong with the settings together.
+    /// Settings that contradict each other.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let has_account = self.username.is_some() || self.password.is_some();
         let has_key = has_account || self.shared_secret.is_some();
@@ -63,15 +63,15 @@ impl TurnSettings {
             ),
             (
                 !self.uris.is_empty() || !has_key,
-                "`turn.uris` names no server for which the other settings of `turn` could be",
+                "`turn` has credentials, but `turn.uris` names no server",
             ),
             (
                 self.username.is_some() == self.password.is_some(),
-                "`turn.username` and `turn.password` need each other",
+                "`turn.username` and `turn.password` must be set together",
             ),
             (
                 !has_account || self.shared_secret.is_none(),
-                "`turn.shared_secret` and `turn.username` exclude each other",
+                "`turn.shared_secret` and `turn.username` cannot be set together",
             ),
             (self.ttl.0 > 0, "`turn.ttl` must not be 0"),
         ];

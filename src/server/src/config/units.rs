@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// A number of bytes, written as such or like `512 MiB`.
+/// A number of bytes, written as a number or with a unit, such as `512 MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) u64);
 

@@ -1,4 +1,5 @@
-//! Settings from the environment: `AQUEDUCT_`, the path in upper case, `__` between levels.
+//! Settings from environment variables: `AQUEDUCT_` and the path in upper case, `__` between
+//! levels.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +9,8 @@ use super::names;
 
 pub(super) const PREFIX: &str = "AQUEDUCT_";
 
-/// Puts the variables over what the file says. Returns what is wrong with them.
-pub(super) fn overlay(
-    settings: &mut Table,
-    variables: impl Iterator<Item = (String, String)>,
-) -> Vec<String> {
+/// Overrides the settings with those from variables. Returns the mistakes in them.
+pub(super) fn overlay(settings: &mut Table, variables: &[(String, String)]) -> Vec<String> {
     let known: BTreeMap<String, _> = names::all()
         .into_iter()
         .map(|(name, documented)| (variable(&name), (name, documented)))
@@ -22,15 +20,15 @@ pub(super) fn overlay(
         let Some(rest) = variable_name.strip_prefix(PREFIX) else {
             continue;
         };
-        match known.get(&variable_name) {
-            Some((name, documented)) => match read(&text, documented) {
+        match known.get(variable_name) {
+            Some((name, documented)) => match read(text, documented) {
                 Some(value) => put(settings, name, value),
                 None => mistakes.push(format!(
                     "{variable_name}: `{text}` is not a {}",
                     kind(documented)
                 )),
             },
-            None => mistakes.push(unknown(&variable_name, rest)),
+            None => mistakes.push(unknown(variable_name, rest)),
         }
     }
     mistakes
@@ -49,11 +47,12 @@ fn unknown(variable_name: &str, rest: &str) -> String {
     }
 }
 
-fn variable(name: &str) -> String {
+/// The variable that overrides a setting.
+pub(super) fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase().replace('.', "__"))
 }
 
-/// Text as the type that the documented value has.
+/// Parses text as the type of the documented value.
 fn read(text: &str, documented: &Value) -> Option<Value> {
     Some(match documented {
         Value::Boolean(_) => Value::Boolean(text.parse().ok()?),
@@ -72,7 +71,7 @@ fn read(text: &str, documented: &Value) -> Option<Value> {
 
 fn kind(documented: &Value) -> &'static str {
     match documented {
-        Value::Boolean(_) => "truth value: true or false",
+        Value::Boolean(_) => "boolean: true or false",
         Value::Integer(_) => "whole number",
         _ => "number",
     }
@@ -87,7 +86,8 @@ fn put(settings: &mut Table, name: &str, value: Value) {
             let section = settings
                 .entry(section)
                 .or_insert_with(|| Value::Table(Table::new()));
-            // A section that is no table is a mistake of the file, and is reported as one.
+            // If the file has a plain value in place of the section, it is reported when it is
+            // read.
             if let Value::Table(section) = section {
                 put(section, rest, value);
             }

@@ -1,4 +1,5 @@
-//! The binary's commands, as an operator runs them. How they work beside a running server is tested in `tests/durability`.
+//! The binary's commands, as an operator runs them. `tests/durability` tests them with a running
+//! server.
 
 use std::{
     io::Write as _,
@@ -130,6 +131,51 @@ fn mistakes_in_the_configuration_are_named() {
         "",
     );
     assert!(elsewhere.contains("missing.toml"), "{elsewhere}");
+}
+
+#[test]
+fn settings_are_shown_with_their_origin() {
+    let folder = TempDir::new().expect("a temporary folder");
+    std::fs::write(
+        folder.path().join("conduit.toml"),
+        "server_name = \"example.org\"\n[registration]\nmode = \"token\"\ntoken = \"hush\"\n",
+    )
+    .expect("the folder is writable");
+
+    let shown = succeeds(folder.path(), &["check-config", "--origins"], "");
+
+    let line = |name: &str| {
+        let mut lines = shown.lines().filter(|line| line.starts_with(name));
+        let line = lines.next().expect("the setting is listed");
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("server_name "), "server_name \"example.org\" file");
+    assert_eq!(
+        line("registration.token "),
+        "registration.token (secret) file"
+    );
+    assert_eq!(line("database.path "), "database.path \"./data\" default");
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = TempDir::new().expect("a temporary folder");
+
+    succeeds(folder.path(), &["man", "pages"], "");
+
+    for page in ["aqueduct.1", "aqueduct-serve.1", "aqueduct-user-create.1"] {
+        let text = std::fs::read_to_string(folder.path().join("pages").join(page));
+        assert!(text.is_ok_and(|text| text.contains(".SH NAME")), "{page}");
+    }
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let folder = TempDir::new().expect("a temporary folder");
+
+    let script = succeeds(folder.path(), &["completions", "bash"], "");
+    assert!(script.contains("check-config"), "{script}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The house as a whole: its walls, and the binary's commands.
+//! The server as a whole: dependencies between and below its crates, and the binary's commands.
 
 mod commands;
+mod dependencies;
 mod walls;

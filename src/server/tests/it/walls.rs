@@ -1,10 +1,11 @@
-//! The walls of the house: a crate uses only crates that stand below it (`docs/ARCHITECTURE.md`), its tests included.
+//! The order of the crates: each uses only crates below it, in its tests too
+//! (`docs/ARCHITECTURE.md`).
 
 use std::{collections::HashMap, path::Path, process::Command};
 
 use serde_json::Value;
 
-/// Top to bottom. Crates of one floor do not use each other.
+/// Top to bottom. Crates on one floor do not use each other.
 const FLOORS: &[&[&str]] = &[
     &["aqueduct"],
     &["client-api", "federation-api"],
@@ -23,8 +24,8 @@ const FLOORS: &[&[&str]] = &[
     &["database"],
 ];
 
-/// Stand outside: they use the binary or other programs, and nothing uses them.
-const OUTSIDE: &[&str] = &["complement-tests", "durability"];
+/// Outside the order: they use the binary or other programs, and no crate uses them.
+const OUTSIDE: &[&str] = &["complement-tests", "durability", "hsbench"];
 
 #[test]
 fn no_crate_uses_one_above_it() {
@@ -38,16 +39,20 @@ fn no_crate_uses_one_above_it() {
         let floor = floors.get(name.as_str());
         if floor.is_none() && !OUTSIDE.contains(&name.as_str()) {
             wrong.push(format!(
-                "{name} has no place in the house: give it one here and in docs/ARCHITECTURE.md"
+                "{name} is missing in the order of crates: add it here and to docs/ARCHITECTURE.md"
             ));
         }
         for used in dependencies {
             match (floor, floors.get(used.as_str())) {
                 (Some(own), Some(other)) if other <= own => {
-                    wrong.push(format!("{name} uses {used}, which does not stand below it"));
+                    wrong.push(format!("{name} uses {used}, which is not below it"));
                 }
-                (None, Some(_)) => wrong.push(format!("{name} stands outside and uses {used}")),
-                (Some(_), None) => wrong.push(format!("{name} uses {used}, which stands outside")),
+                (None, Some(_)) => {
+                    wrong.push(format!("{name} is outside the order and uses {used}"));
+                }
+                (Some(_), None) => {
+                    wrong.push(format!("{name} uses {used}, which is outside the order"));
+                }
                 _ => {}
             }
         }
@@ -55,7 +60,7 @@ fn no_crate_uses_one_above_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Every crate of the workspace, with those of the workspace that it uses in any way.
+/// Every crate of the workspace, with the crates of the workspace that it uses.
 fn workspace() -> Vec<(String, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(env!("CARGO"))
@@ -73,7 +78,7 @@ fn workspace() -> Vec<(String, Vec<String>)> {
 
 fn own_dependencies(package: &Value) -> Vec<String> {
     let dependencies = package["dependencies"].as_array().expect("there is a list");
-    // Crates of the workspace are the ones that have a path.
+    // Crates of the workspace have a path.
     let own = dependencies
         .iter()
         .filter(|dependency| dependency["path"].is_string());

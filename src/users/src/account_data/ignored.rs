@@ -1,4 +1,4 @@
-//! Whom a user does not want to hear of: `m.ignored_user_list`, client-server API, "Ignoring Users".
+//! Ignored users: `m.ignored_user_list`, client-server API, "Ignoring Users".
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use crate::{account_data, cache::Cache, users::Users};
 
 pub(crate) const KIND: &str = "m.ignored_user_list";
-/// Lists in memory: most are empty and share one allocation.
+/// Entries of the cache. Most lists are empty and share one allocation.
 const CACHED: usize = 16_384;
 
-/// Ignored users of those who synced lately; an entry leaves when its user sets the list.
+/// Ignored users of recently syncing users. An entry is evicted when its user changes the list.
 pub(crate) struct IgnoredCache {
     lists: Cache<UserNumber, Arc<HashSet<OwnedUserId>>>,
     nobody: Arc<HashSet<OwnedUserId>>,
@@ -34,7 +34,7 @@ impl IgnoredCache {
     }
 }
 
-/// Lenient: what is not a user id ignores nobody.
+/// Lenient: skips entries that are not user ids.
 #[derive(Deserialize)]
 struct Content {
     #[serde(default)]
@@ -42,7 +42,7 @@ struct Content {
 }
 
 impl Users {
-    /// Whom a user ignores. Served from memory when warm.
+    /// The users that a user ignores. Usually served from the cache.
     pub async fn ignored(
         &self,
         db: &Snapshot,

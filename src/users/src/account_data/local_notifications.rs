@@ -1,5 +1,6 @@
-//! Settings that a device keeps for its own notifications, as account data of a type that ends in the device's id (MSC3890).
-//! They end with their device, in the same commit, and its user's other devices are told.
+//! Notification settings of a device, as account data whose type ends in the device id (MSC3890).
+//! They are deleted with their device, in the same commit, and the deletion is sent to the user's
+//! other devices.
 
 use database::{Read, StoreError, Txn, UserNumber};
 
@@ -8,7 +9,7 @@ use crate::{
     tables::ACCOUNT_DATA,
 };
 
-/// What stands before the device's id: by the name of today, and by that of clients which know the proposal only.
+/// The prefixes of the type: the stable one, and that of clients that implement the proposal.
 const PREFIXES: [&str; 2] = [
     "m.local_notification_settings.",
     "org.matrix.msc3890.local_notification_settings.",

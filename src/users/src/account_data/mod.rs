@@ -1,10 +1,11 @@
-//! What a user's clients keep on the server: client-server API, "Client Config"; global and by room.
+//! Account data, global and per room: client-server API, "Client Config".
 //!
-//! A row knows the position of its last change, and the user's log has one entry for each row, at that position: overwriting
-//! deletes the old entry. So /sync reads what changed after a stamp, once each.
+//! A row contains the position of its last change, and the user's log has one entry per row, at
+//! that position: overwriting deletes the old entry. So /sync reads each row that changed after a
+//! stamp once.
 //!
-//! What is deleted (MSC3391) stays as a row that says `{}`: incremental /sync must tell every token from before, and tells it as
-//! any other change. Everywhere else it reads as absent.
+//! A deleted row (MSC3391) stays as `{}`, because incremental /sync must send the deletion for
+//! every older token, like any other change. Everywhere else it reads as absent.
 
 mod ignored;
 mod local_notifications;
@@ -27,10 +28,10 @@ use crate::{
     users::Users,
 };
 
-/// How many rows are read at once.
+/// Rows that are read at once.
 const PAGE: usize = 512;
 
-/// The content of what was deleted.
+/// The content of a deleted row.
 pub(crate) const DELETED: &str = "{}";
 
 /// One piece of account data.
@@ -44,9 +45,9 @@ pub struct AccountData {
     pub content: String,
 }
 
-/// Sets account data in somebody's commit (a read marker with its receipt), or with an empty object deletes it: nothing
-/// happens where there is none. `Users::set_account_data` is for all else: it alone keeps what memory holds of ignored users
-/// right.
+/// Sets account data as part of a larger commit (a read marker with its receipt). An empty object
+/// deletes it, and has no effect if there is none. Everything else uses `Users::set_account_data`,
+/// which also updates the cache of ignored users.
 pub async fn put(
     txn: &Txn,
     user: UserNumber,
@@ -89,7 +90,7 @@ pub async fn get(
     Ok(content.filter(|content| content != DELETED))
 }
 
-/// What changed after a stamp, in the order of the changes. What was deleted is an empty object.
+/// Changes after a stamp, in order. A deleted row is an empty object.
 pub async fn since(
     db: &impl Read,
     user: UserNumber,
@@ -105,7 +106,7 @@ pub async fn since(
         for ((_, position), key) in page {
             after = position;
             let row = row(db, user, key.room, &key.kind).await?;
-            // Where one commit changed a row twice, only its last entry counts.
+            // If one commit changed a row twice, only the last entry counts.
             if let Some(row) = row.filter(|row| row.position == position) {
                 changed.push(AccountData {
                     room: key.room,
@@ -120,7 +121,7 @@ pub async fn since(
     }
 }
 
-/// Everything that there is, global first, then by room.
+/// All account data, global first, then by room.
 pub async fn all(db: &impl Read, user: UserNumber) -> Result<Vec<AccountData>, StoreError> {
     let mut found = all_global(db, user).await?;
     found.extend(all_of_rooms(db, user).await?);
@@ -129,7 +130,7 @@ pub async fn all(db: &impl Read, user: UserNumber) -> Result<Vec<AccountData>, S
 }
 
 impl Users {
-    /// Sets account data at the word of its user. An empty object deletes it.
+    /// Sets account data for its user. An empty object deletes it.
     pub async fn set_account_data(
         &self,
         user: UserNumber,
@@ -151,7 +152,7 @@ impl Users {
         .await
     }
 
-    /// Deletes account data at the word of its user. Where there is none, nothing happens.
+    /// Deletes account data for its user. Has no effect if there is none.
     pub async fn delete_account_data(
         &self,
         user: UserNumber,
@@ -161,7 +162,7 @@ impl Users {
         self.set_account_data(user, room, kind, DELETED).await
     }
 
-    /// For incremental /sync: what changed after a stamp, deletions as empty objects.
+    /// For incremental /sync: changes after a stamp, deletions as empty objects.
     pub async fn account_data_since(
         &self,
         db: &impl Read,
@@ -176,7 +177,7 @@ impl Users {
         Ok(changed)
     }
 
-    /// For initial /sync: everything, the push rules also where the user has changed none.
+    /// For initial /sync: everything, including the push rules if the user has not changed any.
     pub async fn account_data_all(
         &self,
         db: &impl Read,
@@ -196,7 +197,7 @@ impl Users {
 }
 
 impl AccountData {
-    /// Of these, the row is not what clients see.
+    /// Types whose row differs from what clients see.
     fn is_push_rules(&self) -> bool {
         self.room.is_none() && self.kind == PUSH_RULES
     }

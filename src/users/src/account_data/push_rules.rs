@@ -1,8 +1,10 @@
-//! Push rules: `m.push_rules`, client-server API, "Push Rules". Stored, as account data, is what a user has made of the
-//! predefined rules, once they have changed one; what clients see of it is written when they ask.
+//! Push rules: `m.push_rules`, client-server API, "Push Rules". The stored account data contains
+//! only the user's differences to the predefined rules; the full rules are composed for each
+//! request.
 //!
-//! Whoever counts unread events asks for the rules that held when an event came: the rules before a change stay, by the position
-//! of the change, until nobody needs them any more ([`Users::forget_push_rules`]), or until there are too many.
+//! Unread counts need the rules that were in force when an event arrived. So the rules before a
+//! change are kept, by the position of the change, until no count needs them
+//! ([`Users::forget_push_rules`]) or there are too many.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +23,11 @@ use crate::{
 /// The event type of push rules.
 pub const PUSH_RULES: &str = "m.push_rules";
 
-/// A user's push rules with all rules that they wrote; further ones are refused.
+/// Bytes of a user's push rules. Further ones are refused.
 const RULES_BYTES: usize = 256 * 1024;
 
-/// Earlier rules of a user that are kept at most, and their bytes. What is older than the oldest of them is looked at with it.
+/// The maximum number of a user's earlier rules, and of their bytes. Older events are evaluated
+/// with the oldest of them.
 const EARLIER: usize = 64;
 const EARLIER_BYTES: usize = 1024 * 1024;
 
@@ -53,7 +56,7 @@ pub enum PushRuleChange {
     },
 }
 
-/// Why the push rules stay as they were.
+/// Why push rules were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PushRuleError {
     #[error(transparent)]
@@ -64,17 +67,17 @@ pub enum PushRuleError {
     Store(#[from] StoreError),
 }
 
-/// The rules of a user, and those that they had before.
+/// The current and earlier rules of a user.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PushRules {
-    /// `None` for who has never changed one.
+    /// `None` if the user has never changed one.
     pub now: Option<OwnRules>,
     /// Each with the position of the change that ended them, oldest first.
     pub earlier: Vec<(Position, OwnRules)>,
 }
 
 impl Users {
-    /// Whether names in bodies are mentions, as the operator decides.
+    /// Whether names in bodies are mentions: the setting `push.body_mentions`.
     pub fn body_mentions(&self) -> BodyMentions {
         self.0.config.body_mentions
     }
@@ -157,8 +160,8 @@ impl Users {
         Ok(())
     }
 
-    /// Forgets the rules that a change at or before this position ended: all events that are still to be counted came after it.
-    /// Nobody waits for it.
+    /// Deletes the rules that a change at or before this position replaced: all events that are
+    /// still to be counted are later. Runs in the background.
     pub async fn forget_push_rules(
         &self,
         user: UserNumber,
@@ -178,7 +181,7 @@ async fn stored(db: &impl Read, user: UserNumber) -> Result<Option<OwnRules>, St
     row.map(|row| parse(&row.value)).transpose()
 }
 
-/// Makes room for one more.
+/// Deletes the oldest rules if there are too many.
 async fn drop_too_many(txn: &Txn, user: UserNumber) -> Result<(), StoreError> {
     let rows = EARLIER_PUSH_RULES.under(user).reversed();
     let mut bytes = 0;
@@ -230,7 +233,7 @@ fn parse(text: &str) -> Result<OwnRules, StoreError> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored {
-    /// As it was once: all rules, the predefined ones among them.
+    /// An older format: all rules, including the predefined ones.
     Whole {
         global: BTreeMap<Kind, Vec<Rule>>,
     },

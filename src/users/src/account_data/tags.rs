@@ -1,5 +1,5 @@
-//! Tags of a room: `m.tag` account data, client-server API, "Room Tagging". One tag changes in one commit, so two clients that
-//! tag the same room at once lose nothing.
+//! Tags of a room: `m.tag` account data, client-server API, "Room Tagging". One tag changes in one
+//! commit, so two clients that tag the same room at once lose nothing.
 
 use database::{Read, RoomNumber, StoreError, Txn, UserNumber};
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use crate::{account_data, users::Users};
 const KIND: &str = "m.tag";
 
 impl Users {
-    /// The tags of a room with what each says, such as `order`.
+    /// The tags of a room with their content, such as `order`.
     pub async fn tags(
         &self,
         db: &impl Read,
@@ -20,7 +20,7 @@ impl Users {
         Ok(content.map(|content| tags_of(&content)).unwrap_or_default())
     }
 
-    /// Sets a tag, or with `None` takes it away.
+    /// Sets a tag, or removes it with `None`.
     pub async fn set_tag(
         &self,
         user: UserNumber,
@@ -43,7 +43,7 @@ impl Users {
     }
 }
 
-/// Lenient: clients may have written anything there as plain account data.
+/// Lenient: clients can write anything as plain account data.
 fn tags_of(content: &str) -> Map<String, Value> {
     match serde_json::from_str(content) {
         Ok(Value::Object(mut content)) => match content.remove("tags") {

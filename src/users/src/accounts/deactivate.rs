@@ -1,4 +1,4 @@
-//! The end of an account: client-server API, "Deactivating your account".
+//! Deactivates an account: client-server API, "Deactivating your account".
 
 use database::{Read, UserNumber, server_log, server_log::Concern};
 
@@ -14,8 +14,9 @@ use crate::{
 };
 
 impl Users {
-    /// Ends an account for good, in one commit: its password, devices, sessions, account data and filters are gone, and a job
-    /// is left so that it leaves all rooms. With `erase` its profile goes, too. Doing it again changes nothing.
+    /// Deactivates an account permanently, in one commit: deletes its password, devices, sessions,
+    /// account data and filters, and adds a job that leaves all rooms. `erase` also deletes the
+    /// profile. Idempotent.
     pub async fn deactivate(&self, user: UserNumber, erase: bool) -> Result<(), LoginError> {
         let users = self.clone();
         self.finish(async move {

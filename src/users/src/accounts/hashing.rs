@@ -1,7 +1,8 @@
 //! Passwords and their hashes: argon2id, off the async threads, few at once.
 //!
-//! The cost is the one of OWASP's equally strong choices that takes least memory: 7 MiB, 5 passes, 1 lane. What hashing takes at
-//! most is `AT_ONCE` times that memory and `AT_ONCE` threads, whatever the number of people who log in.
+//! The cost is the one of OWASP's equally strong choices with the least memory: 7 MiB, 5 passes, 1
+//! lane. Hashing uses at most `AT_ONCE` times that memory and `AT_ONCE` threads, however many
+//! people log in.
 
 use std::{fmt, sync::Arc};
 
@@ -16,15 +17,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{LoginError, RegisterError};
 
-/// How many passwords are hashed at the same time.
+/// Passwords that are hashed at the same time.
 const AT_ONCE: usize = 2;
-/// How many wait or are hashed; further ones are refused.
+/// Passwords that wait or are hashed; further ones are refused.
 const QUEUE: usize = 1024;
-/// A longer password is no password: it would only cost time.
+/// Longer passwords are refused: they would only cost time.
 const PASSWORD_BYTES: usize = 4096;
 const SALT_BYTES: usize = 16;
 
-/// What one hash costs.
+/// The cost of one hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashing {
     memory_kib: u32,
@@ -40,7 +41,7 @@ impl Hashing {
         }
     }
 
-    /// Protects nothing: for tests that make many accounts.
+    /// Insecure: for tests that create many accounts.
     pub const fn weak_for_tests() -> Self {
         Self {
             memory_kib: 8,
@@ -49,7 +50,7 @@ impl Hashing {
     }
 }
 
-/// A password that someone typed. Never empty, never printed.
+/// A password in plain text. Never empty, never printed.
 #[derive(Clone)]
 pub struct Password(String);
 
@@ -127,7 +128,7 @@ impl Passwords {
         self.run(move || hash(hashing, &password, &salt)).await
     }
 
-    /// Takes the same time when there is no hash to compare with.
+    /// Takes the same time if there is no hash to compare with.
     pub(crate) async fn verify(
         &self,
         stored: Option<PasswordHash>,
@@ -154,7 +155,8 @@ impl Passwords {
         let _place = self.queue.try_acquire().map_err(|_| HashError::Busy)?;
         let turn = self.turns.clone().acquire_owned().await;
         let turn = turn.map_err(|error| HashError::Failed(error.to_string()))?;
-        // The turn goes along: it ends with the work, not with the request.
+        // The permit moves along: it is released when the work ends, even if the request is
+        // cancelled.
         let work = self.tasks.spawn_blocking(move || {
             let result = work();
             drop(turn);
@@ -180,7 +182,7 @@ fn hash(hashing: Hashing, password: &Password, salt: &[u8]) -> Result<PasswordHa
     Ok(PasswordHash(hash.to_string()))
 }
 
-/// The cost is the stored hash's own, so a change of `Hashing` locks nobody out.
+/// Uses the cost of the stored hash, so that changing `Hashing` invalidates no password.
 fn matches(hashing: Hashing, stored: &PasswordHash, password: &Password) -> bool {
     let (Ok(argon2), Ok(stored)) = (argon2(hashing), phc::PasswordHash::new(&stored.0)) else {
         return false;

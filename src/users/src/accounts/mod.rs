@@ -1,4 +1,4 @@
-//! Accounts: making them, asking about them, their passwords, their end.
+//! Accounts: creation, look-ups, passwords, deactivation.
 
 mod deactivate;
 mod hashing;
@@ -21,7 +21,7 @@ pub use crate::{
 use crate::{tables::ACCOUNTS, users::Users};
 
 impl Users {
-    /// The account of a user; `None` for users of other servers and for names that nobody took.
+    /// The account of a user; `None` for users of other servers and for unused names.
     pub async fn account(
         &self,
         db: &impl Read,
@@ -30,7 +30,7 @@ impl Users {
         db.get(ACCOUNTS.at(user)).await
     }
 
-    /// Whether a local user may act and be met: there is an account, and it was not deactivated.
+    /// Whether a local user exists and is not deactivated.
     pub async fn is_active(&self, db: &impl Read, user: UserNumber) -> Result<bool, StoreError> {
         let account = self.account(db, user).await?;
         Ok(account.is_some_and(|account| account.status == AccountStatus::Active))

@@ -1,16 +1,16 @@
 //! Names of local users: appendices, "User Identifiers".
 //!
-//! Every local name is lower case, so a name is lowered wherever it comes in.
+//! Local names are lower case. Names in requests are converted.
 
 use ruma::OwnedUserId;
 
 use crate::{error::NameError, users::Users};
 
-/// The spec's bound on a whole user id.
+/// The limit of the specification for a full user id.
 const USER_ID_BYTES: usize = 255;
 
 impl Users {
-    /// The user id of a name that someone wants, taken or not.
+    /// The user id of a requested name, whether it is taken or not.
     pub fn wanted_name(&self, name: &str) -> Result<OwnedUserId, NameError> {
         if name.starts_with('_') {
             return Err(NameError::Reserved);
@@ -18,7 +18,7 @@ impl Users {
         self.local_user_id(name)
     }
 
-    /// The user id that someone who logs in means: by name, or by user id of this server.
+    /// The user id of a login, which names a user by name or by user id.
     pub fn login_name(&self, name_or_id: &str) -> Option<OwnedUserId> {
         let name = match name_or_id.strip_prefix('@') {
             Some(rest) => {

@@ -11,14 +11,16 @@ use crate::{
     users::Users,
 };
 
-/// A user whose password was right, with the hash that said so: whoever commits on the strength of it looks again.
+/// A user whose password was correct, with the hash that it matched. A commit that relies on it
+/// checks the hash again.
 pub(crate) struct Proven {
     pub(crate) user: UserNumber,
     pub(crate) hash: PasswordHash,
 }
 
 impl Users {
-    /// Whose password this is. Takes the same time and gives the same answer for a wrong user and a wrong password.
+    /// Checks a password. An unknown user and a wrong password take the same time and give the same
+    /// error.
     pub(crate) async fn prove(
         &self,
         user_id: Option<&UserId>,
@@ -45,7 +47,7 @@ impl Users {
             .map(|hash| Proven { user, hash }))
     }
 
-    /// Whether a password still opens the account: it may have changed while it was being checked.
+    /// Whether a password is still valid: it may have changed while it was being checked.
     pub(crate) async fn still_opens(
         &self,
         db: &impl Read,
@@ -58,7 +60,7 @@ impl Users {
         }))
     }
 
-    /// Sets a password. Logs out all devices, or all but `keep`, or with `Logout::Nobody` none.
+    /// Sets a password, and logs out the devices that `logout` selects.
     pub async fn change_password(
         &self,
         user: UserNumber,
@@ -95,7 +97,8 @@ impl Users {
         .await
     }
 
-    /// Sets a password at the operator's word and logs out every device. Says whether there is such an active account.
+    /// Sets a password for the operator and logs out every device. Returns whether there is such an
+    /// active account.
     pub async fn reset_password(&self, name: &str, password: Password) -> Result<bool, LoginError> {
         let Some(user_id) = self.login_name(name) else {
             return Ok(false);
@@ -110,7 +113,7 @@ impl Users {
     }
 }
 
-/// Whose sessions a new password ends.
+/// The devices that a new password logs out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Logout {
     Nobody,

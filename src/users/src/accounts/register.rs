@@ -12,19 +12,19 @@ use crate::{
     users::Users,
 };
 
-/// An account to be made.
+/// A request for a new account.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
     /// From `Users::wanted_name` or `Users::unused_name`.
     pub user_id: OwnedUserId,
-    /// Without one, no password opens the account.
+    /// Without one, nobody can log in with a password.
     pub password: Option<Password>,
     pub is_admin: bool,
-    /// Log in at once, in the same commit.
+    /// Logs in, in the same commit.
     pub device: Option<NewDevice>,
 }
 
-/// An account that was just made.
+/// A new account.
 #[derive(Clone, Debug)]
 pub struct Registered {
     pub user_id: OwnedUserId,
@@ -33,7 +33,7 @@ pub struct Registered {
 }
 
 impl Users {
-    /// Whether nobody ever took this user id: a deactivated account keeps its name.
+    /// Whether this user id was never used. Names of deactivated accounts stay taken.
     pub async fn is_available(&self, db: &impl Read, user_id: &UserId) -> Result<bool, StoreError> {
         match self.number(db, user_id).await? {
             Some(user) => Ok(self.account(db, user).await?.is_none()),
@@ -41,14 +41,15 @@ impl Users {
         }
     }
 
-    /// A user id for someone who does not care for a name.
+    /// A random user id.
     pub fn unused_name(&self) -> Result<OwnedUserId, RegisterError> {
         let name = self.0.random.token(16).to_ascii_lowercase();
         Ok(self.wanted_name(&name)?)
     }
 
-    /// Makes an account and, where a device is given, its first session, in one commit. Whether the caller may is the
-    /// caller's affair: the client-server API asks `registration` and interactive auth, the operator's commands ask nobody.
+    /// Creates an account and, if a device is given, its first session, in one commit. Callers
+    /// decide whether it is allowed: the client-server API by `registration` and interactive
+    /// authentication; the operator's commands always.
     pub async fn register(&self, new: NewAccount) -> Result<Registered, RegisterError> {
         let prepared = match &new.device {
             Some(device) => Some(
@@ -76,7 +77,7 @@ impl Users {
             txn.put(ACCOUNTS.at(user), account);
             user_directory::list(&txn, user, user_id, None);
             if let Some(session) = session {
-                // A new account has no tokens that could be revoked.
+                // A new account has no tokens to revoke.
                 let _ = session.start(&txn, user).await?;
             }
             Ok(user)
@@ -90,7 +91,7 @@ impl Users {
         })
     }
 
-    /// Makes an account at the operator's word, without a session.
+    /// Creates an account for the operator, without a session.
     pub async fn create(
         &self,
         name: &str,

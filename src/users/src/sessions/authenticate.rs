@@ -1,7 +1,8 @@
-//! Who an access token speaks for. Every request asks, so the answer comes from memory: no disk, about a microsecond.
+//! Authentication by access token. Every request needs it, so it is served from a cache: no disk,
+//! about a microsecond.
 //!
-//! The cache belongs to `Users`; it is bounded in bytes, and an entry leaves it in the same breath as the commit that ends its
-//! token (logout, deletion of the device, deactivation, password change, refresh).
+//! The cache belongs to `Users` and is bounded in bytes. A commit that revokes a token (logout,
+//! deletion of the device, deactivation, password change, refresh) invalidates its entry.
 
 use std::{
     fmt,
@@ -20,21 +21,21 @@ use crate::{
     users::Users,
 };
 
-/// Bytes of one entry, with its share of the map: hash, user id, device id.
+/// Bytes of one entry with its overhead: hash, user id, device id.
 const ENTRY_BYTES: u64 = 320;
 
 /// The bearer of an access token. Cheap to clone.
 #[derive(Clone)]
 pub struct Authenticated(Arc<Identity>);
 
-/// What is known of the bearer of an access token.
+/// The user and device of an access token.
 pub struct Identity {
     pub user_id: OwnedUserId,
     pub number: UserNumber,
     pub device_id: OwnedDeviceId,
     /// Unix milliseconds.
     expires: Option<u64>,
-    /// When the device was last written down as seen: unix milliseconds, 0 for never.
+    /// When the device's last use was last recorded: unix milliseconds, 0 for never.
     pub(crate) seen: AtomicU64,
 }
 
@@ -55,7 +56,7 @@ impl fmt::Debug for Authenticated {
     }
 }
 
-/// Access tokens that were used lately, by their hash.
+/// Recently used access tokens, by their hash.
 pub(crate) struct TokenCache(Cache<TokenHash, Authenticated>);
 
 impl TokenCache {
@@ -110,7 +111,8 @@ impl Users {
         Ok(known)
     }
 
-    /// Ends the pair of tokens that this one replaced. Returns where the token is known to be good.
+    /// Revokes the pair of tokens that this one replaced. Returns the stamp at which the token is
+    /// known to be valid.
     async fn note_first_use(
         &self,
         hash: TokenHash,

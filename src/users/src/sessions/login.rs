@@ -10,7 +10,7 @@ use crate::{
     users::Users,
 };
 
-/// Someone who just logged in.
+/// A successful login.
 #[derive(Clone, Debug)]
 pub struct LoggedIn {
     pub user_id: OwnedUserId,

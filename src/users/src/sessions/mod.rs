@@ -1,7 +1,8 @@
-//! Sessions: who is logged in on which device, and the tokens that say so.
+//! Sessions of devices, and their tokens.
 //!
-//! A device has at most one session; a session has one pair of tokens, and a second pair from a refresh until that is first
-//! used. So what a device can have is bounded, and ending a device finds all of its tokens.
+//! A device has at most one session. A session has one pair of tokens, and after a refresh a second
+//! pair until that is first used. So the number of tokens per device is bounded, and deleting a
+//! device finds all of them.
 
 mod authenticate;
 mod login;

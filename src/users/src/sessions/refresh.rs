@@ -1,7 +1,8 @@
 //! `POST /refresh`: client-server API, "Refreshing access tokens".
 //!
-//! The old pair lives until the new one is first used, through either of its tokens; then it ends in the commit that finds out.
-//! A client that lost our answer may therefore ask again with the same refresh token: the pair that it never saw is replaced.
+//! The old pair is valid until the new one is first used, through either token; the commit that
+//! records that use revokes it. A client that lost the response can therefore repeat the request
+//! with the same refresh token: the pair that it never received is replaced.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::{
     users::Users,
 };
 
-/// What a client gets for its refresh token.
+/// The tokens that replace a refresh token.
 #[derive(Clone, Debug)]
 pub struct Renewed {
     pub access_token: AccessToken,
@@ -59,7 +60,7 @@ async fn renew(txn: &Txn, hash: &TokenHash, new: &Tokens) -> Result<Revoked, Tok
         Some(next) if next.refresh.as_ref() == Some(hash) => {
             use_next(txn, &mut revoked, session).await?.current
         }
-        // The answer with the next pair was lost.
+        // The response with the next pair was lost.
         Some(next) => {
             revoked.pair(txn, next);
             session.current
@@ -71,7 +72,7 @@ async fn renew(txn: &Txn, hash: &TokenHash, new: &Tokens) -> Result<Revoked, Tok
     Ok(revoked)
 }
 
-/// Notes the first use of an access token that came from a refresh. `None` if it is not such a token any more.
+/// Records the first use of an access token from a refresh. `None` if it is no longer such a token.
 pub(crate) async fn first_use(
     txn: &Txn,
     access: &TokenHash,
@@ -88,7 +89,7 @@ pub(crate) async fn first_use(
     Ok(revoked)
 }
 
-/// The next pair becomes the current one, which ends. The caller writes the session.
+/// Makes the next pair the current one, and revokes the old one. The caller writes the session.
 async fn use_next(
     txn: &Txn,
     revoked: &mut Revoked,

@@ -1,4 +1,5 @@
-//! The end of sessions: logout, and whatever else ends a device. Devices end with their sessions, in one commit.
+//! Logout, and every other deletion of a device. Devices and their sessions are deleted in one
+//! commit.
 
 use database::{Millis, Read, Stamp, StoreError, Txn, UserNumber};
 
@@ -9,16 +10,16 @@ use crate::{
     users::Users,
 };
 
-/// How many sessions are read at once.
+/// Sessions that are read at once.
 const PAGE: usize = 256;
 
-/// Access tokens that a commit ends, to be forgotten once it is visible.
+/// Access tokens that a commit revokes, to be invalidated once it is visible.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Revoked(Vec<TokenHash>);
 
 impl Revoked {
-    /// Ends the session of a device, if it has one. The device itself stays.
+    /// Deletes the session of a device, if it has one, but not the device.
     pub(crate) async fn session(
         txn: &Txn,
         user: UserNumber,
@@ -35,7 +36,7 @@ impl Revoked {
         Ok(revoked)
     }
 
-    /// Ends one pair of tokens.
+    /// Revokes one pair of tokens.
     pub(crate) fn pair(&mut self, txn: &Txn, pair: TokenPair) {
         txn.delete(ACCESS_TOKENS.at(&pair.access));
         if let Some(refresh) = &pair.refresh {
@@ -50,15 +51,15 @@ impl Revoked {
 }
 
 impl Users {
-    /// Forgets the tokens that the commit of `stamp` ended.
+    /// Invalidates the tokens that the commit of `stamp` revoked.
     pub(crate) fn forget(&self, revoked: &Revoked, stamp: Stamp) {
         for hash in &revoked.0 {
             self.0.tokens.remove(hash, stamp);
         }
     }
 
-    /// Ends all devices of a user, or all but one, with their sessions. Leaves jobs, of which the caller tells after its
-    /// commit (`left_a_job`).
+    /// Deletes all devices of a user, or all but one, with their sessions. Adds jobs; the caller
+    /// signals them after its commit (`left_a_job`).
     pub(crate) async fn end_devices(
         &self,
         txn: &Txn,
@@ -100,13 +101,13 @@ impl Users {
         Ok(revoked)
     }
 
-    /// `POST /logout`: ends the caller's device.
+    /// `POST /logout`: deletes the caller's device.
     pub async fn logout(&self, caller: &Authenticated) -> Result<(), StoreError> {
         let device = caller.device_id.as_str().to_owned();
         self.delete_devices(caller.number, vec![device]).await
     }
 
-    /// `POST /logout/all`: ends all devices of a user.
+    /// `POST /logout/all`: deletes all devices of a user.
     pub async fn logout_all(&self, user: UserNumber) -> Result<(), StoreError> {
         let users = self.clone();
         self.finish(async move {
@@ -120,7 +121,7 @@ impl Users {
         .await
     }
 
-    /// Ends devices with their sessions, in one commit. Those that do not exist are ended already.
+    /// Deletes devices with their sessions, in one commit. Skips those that do not exist.
     pub async fn delete_devices(
         &self,
         user: UserNumber,
@@ -150,7 +151,7 @@ impl Users {
         .await
     }
 
-    /// Gives a device another name. Says whether there is such a device.
+    /// Renames a device. Returns whether it exists.
     pub async fn rename_device(
         &self,
         user: UserNumber,

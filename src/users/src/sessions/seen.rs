@@ -1,4 +1,5 @@
-//! When and from where a device was last used: written down every ten minutes at most, in the background, many at once.
+//! When and from where a device was last used: recorded at most every ten minutes, in the
+//! background, in batches.
 
 use std::{
     collections::HashMap,
@@ -11,12 +12,12 @@ use devices::LastSeen;
 
 use crate::{sessions::Authenticated, users::Users};
 
-/// How old the noted time may be, in milliseconds.
+/// The maximum age of the recorded time, in milliseconds.
 const EVERY: u64 = 10 * 60 * 1000;
-/// Devices that may wait to be written down; what comes on top is noted at its next turn, ten minutes later.
+/// Devices that can wait to be recorded. Beyond that, the next use is recorded, ten minutes later.
 const BACKLOG: usize = 10_000;
 
-/// Uses of devices that are not written down yet.
+/// Uses of devices that are not recorded yet.
 #[derive(Default)]
 pub(crate) struct SeenBacklog {
     waiting: HashMap<(UserNumber, String), LastSeen>,
@@ -24,7 +25,7 @@ pub(crate) struct SeenBacklog {
 }
 
 impl Users {
-    /// Notes that a device was used. Cheap: nearly always one comparison.
+    /// Records that a device was used. Cheap: usually one comparison.
     pub fn seen(&self, caller: &Authenticated, ip: impl Display) {
         let now = self.0.clock.now().0;
         let before = caller.seen.load(Ordering::Relaxed);
@@ -56,7 +57,7 @@ impl Users {
         }
     }
 
-    /// Writes until nothing waits. What comes in meanwhile is the next batch.
+    /// Writes until nothing waits. Uses that arrive during a write form the next batch.
     async fn write_seen(&self) {
         loop {
             let batch = {
@@ -76,7 +77,7 @@ impl Users {
                 Ok::<_, StoreError>(())
             };
             if let Err(error) = self.0.store.transact(body).await {
-                tracing::warn!(%error, devices = batch.len(), "could not note when devices were used");
+                tracing::warn!(%error, devices = batch.len(), "could not record when devices were used");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The start of a session: a device, made where there is none, and its tokens.
+//! Starts a session: creates the device if it does not exist, and its tokens.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::{
 
 /// Longer device ids are refused.
 const DEVICE_ID_BYTES: usize = 255;
-/// Letters and digits of a device id that we make.
+/// Letters and digits of a generated device id.
 const DEVICE_ID_LENGTH: usize = 10;
-/// Longer names of devices are cut.
+/// Longer device names are truncated.
 const DEVICE_NAME_CHARACTERS: usize = 100;
 
-/// The device that someone logs in with.
+/// The device of a login.
 #[derive(Clone, Debug, Default)]
 pub struct NewDevice {
-    /// One is made up if there is none. A known one is taken over: its older tokens end.
+    /// Generated if there is none. An existing device is reused, and its older tokens are revoked.
     pub id: Option<OwnedDeviceId>,
     /// For a new device only.
     pub display_name: Option<String>,
-    /// Whether the client knows refresh tokens: then its access token expires.
+    /// Whether the client supports refresh tokens; then its access token expires.
     pub can_refresh: bool,
 }
 
-/// What a client gets when it logs in.
+/// The result of a login.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     pub device_id: OwnedDeviceId,
@@ -43,7 +43,7 @@ pub struct NewSession {
     pub expires_in: Option<Duration>,
 }
 
-/// A pair of tokens that no commit holds yet.
+/// A pair of tokens that is not committed yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: AccessToken,
@@ -53,7 +53,7 @@ pub(crate) struct Tokens {
     pub(crate) expires: Option<u64>,
 }
 
-/// A session whose random parts are made, so that the commit may be tried again.
+/// A session whose random values are already chosen, so that the commit can be retried.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     device_id: OwnedDeviceId,
@@ -101,7 +101,7 @@ impl Users {
 }
 
 impl Prepared {
-    /// Writes the device and its session, and ends the session that the device had.
+    /// Writes the device and its session, and deletes the session that the device had.
     pub(crate) async fn start(&self, txn: &Txn, user: UserNumber) -> Result<Revoked, StoreError> {
         let device = self.device_id.as_str();
         let revoked = Revoked::session(txn, user, device).await?;
@@ -127,7 +127,7 @@ impl Prepared {
     }
 }
 
-/// Whether the first use of a pair of tokens still has to end the pair before it.
+/// Whether the first use of a pair of tokens must still revoke the previous pair.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Usage {
     Used,
@@ -165,7 +165,7 @@ impl Tokens {
     }
 }
 
-/// A device's name, cut where it is longer than anyone shows.
+/// A device's name, truncated to the limit.
 pub(crate) fn short_device_name(name: &str) -> String {
     name.chars().take(DEVICE_NAME_CHARACTERS).collect()
 }

@@ -13,7 +13,7 @@ const LENGTH: usize = 40;
 const ACCESS_PREFIX: &str = "aqa_";
 const REFRESH_PREFIX: &str = "aqr_";
 
-/// Opens the account on one device.
+/// Gives access to the account from one device.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken(String);
 
@@ -30,7 +30,7 @@ impl AccessToken {
         hash(&self.0)
     }
 
-    /// For the answer to the client, and nothing else.
+    /// For the response to the client, and nothing else.
     pub fn reveal(self) -> String {
         self.0
     }
@@ -45,7 +45,7 @@ impl RefreshToken {
         hash(&self.0)
     }
 
-    /// For the answer to the client, and nothing else.
+    /// For the response to the client, and nothing else.
     pub fn reveal(self) -> String {
         self.0
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-/// Unsalted on purpose: a token is random, so nobody can list the hashes of likely ones.
+/// Unsalted on purpose: tokens are random, so nobody can precompute hashes of likely ones.
 pub(crate) fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }

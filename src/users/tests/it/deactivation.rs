@@ -1,4 +1,4 @@
-//! The end of an account.
+//! Deactivated accounts.
 
 use database::Read;
 use users::{

@@ -1,4 +1,4 @@
-//! Users on an engine in memory, with a clock that tests move and randomness that repeats.
+//! Users on the memory engine, with a mock clock and a fixed seed.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl House {
         Self::on(Memory::new(), registration, 1)
     }
 
-    /// A second process on the same database, which knows nothing but what is there.
+    /// A second process on the same database, with empty caches.
     pub(crate) fn restarted(&self) -> Self {
         Self::on(
             self.memory.clone(),
@@ -104,7 +104,7 @@ impl House {
         devices.into_iter().map(|entry| entry.id).collect()
     }
 
-    /// Whose token this is.
+    /// The user and device of a token.
     pub(crate) async fn owner(&self, token: &str) -> Option<Authenticated> {
         self.users.authenticate(token).await.ok()
     }

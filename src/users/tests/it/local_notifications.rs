@@ -1,4 +1,4 @@
-//! Settings that a device keeps for its own notifications end with it (MSC3890).
+//! Notification settings of a device are deleted with it (MSC3890).
 
 use database::{Read, UserNumber};
 use users::{AccountData, Logout, account_data};
@@ -8,7 +8,7 @@ use crate::house::{House, password};
 const STABLE: &str = "m.local_notification_settings.";
 const UNSTABLE: &str = "org.matrix.msc3890.local_notification_settings.";
 
-/// Settings of both names for each device, and one that only looks alike.
+/// Settings of both types for each device, and one whose type is only similar.
 async fn silence(house: &House, user: UserNumber, devices: &[&str]) {
     let kinds = devices
         .iter()
@@ -30,7 +30,7 @@ async fn kinds(house: &House, user: UserNumber) -> Vec<String> {
         .collect()
 }
 
-/// What is left of [`silence`] where one device has kept its settings.
+/// The settings of [`silence`] that are left if one device is kept.
 fn only_of(device: &str) -> [String; 3] {
     [
         "m.local_notification_settings".to_owned(),

@@ -1,4 +1,4 @@
-//! What accounts promise, on the memory engine.
+//! Tests of accounts on the memory engine.
 
 mod account_data;
 mod deactivation;

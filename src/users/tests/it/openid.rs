@@ -1,4 +1,4 @@
-//! OpenID tokens are forgotten after they have expired.
+//! Expired OpenID tokens are deleted.
 
 use database::{Clock as _, Read, UserNumber};
 use users::{

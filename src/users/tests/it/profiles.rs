@@ -1,4 +1,4 @@
-//! Profiles and the jobs that their changes leave.
+//! Profiles and the jobs that their changes add.
 
 use database::{Read, server_log::SERVER_LOG};
 use users::{ProfileChange, ProfileError, Propagation, jobs};
@@ -81,7 +81,7 @@ async fn a_new_name_leaves_a_job_and_tells_the_user() {
             .is_empty()
     );
 
-    // The same once more changes nothing.
+    // Repeating it changes nothing.
     set(&house, alice.number, name("Alice")).await;
     assert!(!stirred.has_changed().expect("users are there"));
 }

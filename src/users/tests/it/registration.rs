@@ -90,7 +90,7 @@ async fn a_registration_that_fails_leaves_nothing() {
     house
         .faults
         .fail_next(1, &StoreError::Unavailable("full".to_owned()));
-    // The numbers' first block of its own has to be reserved: that is the commit that fails, or the account's.
+    // The first block of numbers must be reserved: either that commit fails, or the account's.
     let failed = house
         .users
         .register(new_account(&house.users, "alice"))

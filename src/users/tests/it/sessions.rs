@@ -1,4 +1,4 @@
-//! Tokens: who they speak for, how they end, and that memory never knows better than the database.
+//! Tokens: authentication, revocation, and a cache that never contradicts the database.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn a_warm_token_does_not_touch_the_database() {
     let alice = house.user("alice").await;
     house.owner(&alice.token()).await.expect("good");
 
-    // Another process ends the session behind our back: only the database knows.
+    // Another process deletes the session: only the database knows.
     let other = house.restarted();
     other
         .users
@@ -110,7 +110,7 @@ async fn a_logout_that_is_cut_off_is_still_whole() {
     {
         let logout = house.users.logout(&caller);
         tokio::pin!(logout);
-        // The client hangs up while the commit is under way.
+        // The client disconnects during the commit.
         tokio::select! {
             biased;
             _ = &mut logout => unreachable!("commits are held"),

@@ -1,4 +1,5 @@
-//! `aqueduct backup` while clients write, `aqueduct restore`, and clients that go on with tokens from after the backup.
+//! `aqueduct backup` while clients write, `aqueduct restore`, and clients that continue with tokens
+//! from after the backup.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +58,8 @@ async fn a_backup_under_load_has_everything_up_to_it() {
     server.stop().await;
 }
 
-/// Returns the ids that were acknowledged before the command began, and the whole timeline after it.
+/// Returns the ids that were acknowledged before the command began, and the whole timeline after
+/// it.
 async fn back_up_under_load(
     home: &Home,
     alice: &Client,
@@ -94,13 +96,13 @@ async fn back_up_under_load(
     (before, alice.messages(room).await)
 }
 
-/// A backup is one moment: it holds the room's first events without a gap.
+/// A backup is a consistent snapshot: it contains the room's first events without a gap.
 fn assert_is_start_of(restored: &[Event], whole: &[Event]) {
     assert!(restored.len() <= whole.len());
     assert_same(restored, &whole[..restored.len()]);
 }
 
-/// The token is from after the backup: the restored server has never given it out.
+/// The token is newer than the backup: the restored server has never issued it.
 async fn assert_first_new_event_is_seen(
     server: &Server,
     alice: &Client,

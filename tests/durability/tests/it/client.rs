@@ -18,7 +18,7 @@ pub(crate) struct Client {
     token: String,
 }
 
-/// An event of a timeline, as far as the tests look.
+/// The fields of a timeline event that the tests use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) id: String,
@@ -27,7 +27,7 @@ pub(crate) struct Event {
     pub(crate) body: String,
 }
 
-/// A client that syncs without a gap and remembers what each room's timeline showed.
+/// A client that syncs without a gap and records each room's timeline.
 pub(crate) struct Watcher {
     client: Client,
     since: String,
@@ -55,7 +55,7 @@ impl Client {
         }
     }
 
-    /// The same device, at a server that was started again.
+    /// The same device, connected to the restarted server.
     pub(crate) fn at(&self, server: &Server) -> Self {
         Self {
             http: server.http(),
@@ -109,7 +109,7 @@ impl Client {
         answer.expect("the server runs").expect_ok();
     }
 
-    /// Sends a text message, or sends it again: `transaction` decides.
+    /// Sends a text message. The same `transaction` repeats the same send.
     pub(crate) async fn try_send(
         &self,
         room: &str,
@@ -122,7 +122,7 @@ impl Client {
             .await
     }
 
-    /// Returns the event's id. The text is the transaction's id too.
+    /// Returns the event's id. The text is also the transaction id.
     pub(crate) async fn send(&self, room: &str, body: &str) -> String {
         let answer = self
             .try_send(room, body, body)
@@ -141,7 +141,7 @@ impl Client {
             .collect()
     }
 
-    /// The whole timeline as `/messages` gives it, oldest first.
+    /// The whole timeline from `/messages`, oldest first.
     pub(crate) async fn timeline(&self, room: &str) -> Vec<Event> {
         let mut events = Vec::new();
         let mut from = String::new();
@@ -171,7 +171,7 @@ impl Client {
         .await
     }
 
-    /// An immediate answer; `since` is empty for an initial sync.
+    /// An immediate response; `since` is empty for an initial sync.
     pub(crate) async fn sync(&self, since: &str) -> Value {
         self.try_sync(since, 0)
             .await
@@ -194,7 +194,7 @@ impl Client {
 }
 
 impl Watcher {
-    /// Begins at the present: what was before is not shown.
+    /// Starts at the present: earlier events are not included.
     pub(crate) async fn begin(client: Client) -> Self {
         let since = text(&client.sync("").await["next_batch"]);
         Self {
@@ -204,12 +204,12 @@ impl Watcher {
         }
     }
 
-    /// Goes on with the old token at a server that was started again.
+    /// Continues with the old token at the restarted server.
     pub(crate) fn move_to(&mut self, server: &Server) {
         self.client = self.client.at(server);
     }
 
-    /// Syncs once, waiting up to `timeout` milliseconds for news. Returns whether there were any in a room.
+    /// Syncs once and waits up to `timeout` milliseconds. Returns whether any room has new events.
     pub(crate) async fn watch(&mut self, timeout: u32) -> Result<bool, Unanswered> {
         let answer = self
             .client
@@ -233,7 +233,7 @@ impl Watcher {
         Ok(!rooms.is_empty())
     }
 
-    /// Syncs until there is no more news.
+    /// Syncs until nothing is new.
     pub(crate) async fn catch_up(&mut self) {
         while self.watch(0).await.expect("the server runs") {}
     }
@@ -245,7 +245,7 @@ impl Watcher {
             .collect()
     }
 
-    /// Looked for from the newest, where it is likely to be.
+    /// Searches from the newest event, where it probably is.
     pub(crate) fn has_seen(&self, room: &str, id: &str) -> bool {
         self.seen
             .get(room)
@@ -276,7 +276,7 @@ impl Watcher {
     }
 }
 
-/// Shows only where two long timelines part.
+/// Prints only where two long timelines differ.
 #[track_caller]
 pub(crate) fn assert_same(seen: &[Event], timeline: &[Event]) {
     let parting = seen
@@ -316,7 +316,7 @@ pub(crate) async fn ask_to_login(http: &Http, name: &str, password: &str) -> Ans
     answer.expect("the server runs")
 }
 
-/// Percent-encodes what a path or query may not carry.
+/// Percent-encodes characters that are not allowed in a path or query.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {

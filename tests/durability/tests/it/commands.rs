@@ -1,4 +1,4 @@
-//! The operator's commands work while the server runs, over its socket, and while it does not.
+//! The operator's commands work with a running server, through its socket, and without one.
 
 use crate::client::{Client, PASSWORD, ask_to_login};
 use crate::server::Home;

@@ -1,5 +1,5 @@
-//! A kill does not show a missing disk sync, because the kernel keeps what was written. So the syncs are counted: at its end
-//! the server logs RocksDB's ticker `wal.synced`.
+//! A kill does not reveal a missing fsync, because the kernel keeps written data. So the syncs are
+//! counted: when it stops, the server logs RocksDB's ticker `wal.synced`.
 
 use tokio::task::JoinSet;
 

@@ -1,9 +1,10 @@
-//! The server is killed with SIGKILL in the middle of its work, again and again, on one database. After each restart
+//! The server is repeatedly killed with SIGKILL under load, on one database. After each restart
 //!
-//! * each acknowledged event is in its room exactly once, and one whose 200 came before another was sent stands before it;
-//! * each unanswered send, repeated with its transaction id, is there exactly once;
-//! * nothing is half there: a room or an account is whole, or there is none and it can be made;
-//! * a client that goes on with its old sync token has seen each event once, in the order of `/messages`.
+//! * each acknowledged event is in its room exactly once, before every event that was sent later;
+//! * each unacknowledged send, repeated with its transaction id, is there exactly once;
+//! * nothing exists in part: a room or an account is complete, or missing and can be created;
+//! * a client that continues with its old sync token sees each event once, in the order of
+//!   `/messages`.
 
 mod check;
 mod load;
@@ -22,10 +23,10 @@ use load::{Load, Report};
 const SENDERS: usize = 8;
 const ROOMS: usize = 2;
 
-/// The people of all rounds.
+/// The users of all rounds.
 struct People {
     senders: Vec<Client>,
-    /// Makes rooms and invites `guest`.
+    /// Creates rooms and invites `guest`.
     host: Client,
     guest: Client,
 }
@@ -64,7 +65,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     server.stop().await;
 }
 
-/// The moment of the kill is a random number of answers and a random part of a millisecond after the start of the load.
+/// The kill comes after a random number of responses and a random fraction of a millisecond.
 async fn work_until_killed(
     server: &mut Server,
     people: &People,

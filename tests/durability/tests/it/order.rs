@@ -1,4 +1,5 @@
-//! Order under load: what a 200 acknowledged is in the next `/sync`, and every member sees the order of `/messages`.
+//! Order under load: an acknowledged event is in the next `/sync`, and every member sees the order
+//! of `/messages`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +56,7 @@ async fn a_sync_after_a_200_has_the_event_and_all_see_one_order() {
     server.stop().await;
 }
 
-/// Those who wait in long polls, too, see each event once and in order.
+/// Clients in long polls also see each event once and in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_wait_see_the_order_of_messages() {
     const MESSAGES: usize = 50;
@@ -92,7 +93,7 @@ async fn those_who_wait_see_the_order_of_messages() {
     server.stop().await;
 }
 
-/// Whether there was one left.
+/// Whether one was left.
 fn take_one(left: &AtomicUsize) -> bool {
     let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
         left.checked_sub(1)

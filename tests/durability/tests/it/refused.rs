@@ -1,4 +1,5 @@
-//! A database that is not ours to open (newer, foreign, or in use) is refused, and unchanged byte for byte.
+//! A database that must not be opened (newer, foreign, or in use) is refused and not changed by a
+//! byte.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,7 @@ async fn a_foreign_database_is_refused_and_unchanged() {
     let home = Home::new();
     let server = home.start().await;
     server.stop().await;
-    // What another program's RocksDB looks like: all but the file that names the product.
+    // A RocksDB of another program: everything but the file that names the product.
     fs::remove_file(version_file(&home.database())).expect("it can be removed");
 
     assert_refused_and_unchanged(&home).await;

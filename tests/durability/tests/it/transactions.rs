@@ -1,4 +1,5 @@
-//! Transaction ids make a repeated request one request, also across restarts; they belong to one device.
+//! Transaction ids make repeated requests idempotent, also across restarts; they belong to one
+//! device.
 
 use futures_util::future::join_all;
 use hyper::Method;

@@ -1,4 +1,4 @@
-//! What must hold after the restart.
+//! The checks after a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{People, Round};
 use crate::client::{Client, Event, ask_to_register, assert_same, escaped, text};
 use crate::server::Server;
 
-/// State that a whole room of [`room_named`] has, besides its members.
+/// The state of a complete room of [`room_named`], without members.
 const WHOLE: [&str; 9] = [
     "m.room.create",
     "m.room.power_levels",
@@ -45,13 +45,13 @@ pub(super) async fn events(people: &People, round: &mut Round, report: &Report) 
                 .count();
             assert_eq!(count, 1, "{} after its repetition", sent.body);
         }
-        // One client's syncs, and `/messages`.
+        // The syncs of one client, and `/messages`.
         assert_same(&round.watcher.messages(room), &timeline);
     }
 }
 
-/// Every room of the host is whole, and those whose making was not answered are there whole or not at all.
-/// `here` holds the rooms of earlier rounds, and then this one's too.
+/// Every room of the host is complete; a room whose creation was not acknowledged is complete or
+/// missing. Adds the rooms of this round to `here`, which has those of earlier rounds.
 pub(super) async fn rooms(people: &People, report: &Report, here: &mut BTreeSet<String>) {
     let (host, guest) = (&people.host, &people.guest);
     let joined: BTreeSet<String> = host.joined_rooms().await.into_iter().collect();
@@ -119,7 +119,7 @@ fn assert_acknowledged_once(timeline: &[Event], sent: &[&Sent]) {
     }
 }
 
-/// What was answered before another was asked for stands before it.
+/// An event that was acknowledged before another was sent precedes it.
 fn assert_order(timeline: &[Event], sent: &[&Sent]) {
     let by_body: BTreeMap<&str, &Sent> = sent
         .iter()
@@ -157,7 +157,8 @@ fn assert_nothing_foreign(timeline: &[Event], sent: &[&Sent]) {
     }
 }
 
-/// The unanswered get their one event; a repeated answered one gets the event that it had.
+/// Repeating an unacknowledged send creates one event; repeating an acknowledged one returns the
+/// same event.
 async fn repeat_unanswered(people: &People, report: &Report) {
     for sender in 0..people.senders.len() {
         let last: Vec<&Sent> = report

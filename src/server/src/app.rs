@@ -1,4 +1,4 @@
-//! Builds the house: every part once, from exactly what it needs.
+//! Builds the server: each part once, from exactly what it needs.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use crate::{config::Config, memory::Shares};
 /// earlier schemas are from before that release and are refused.
 const MIGRATIONS: &[migrate::Migration] = &[];
 
-/// The ground floor: all that the operator's commands need.
+/// The opened database and the accounts in it: all that the operator's commands need.
 #[derive(Clone)]
-pub(crate) struct Foundation {
+pub(crate) struct Base {
     pub(crate) engine: RocksEngine,
     pub(crate) store: Store,
     pub(crate) users: Users,
@@ -34,14 +34,15 @@ pub(crate) struct Foundation {
     random: Arc<dyn Random>,
 }
 
-/// Everything that a running server has.
-pub(crate) struct House {
+/// A running server.
+pub(crate) struct App {
     pub(crate) edge: Arc<Edge>,
     pub(crate) sync: Sync,
 }
 
+/// The server could not be built.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HouseError {
+pub(crate) enum BuildError {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -50,9 +51,9 @@ pub(crate) enum HouseError {
     Migration(#[from] migrate::MigrationError<OpenError>),
 }
 
-impl Foundation {
-    /// Opens the database, or makes it, and brings it to this release's form.
-    pub(crate) async fn lay(config: &Config, tasks: &TaskTracker) -> Result<Self, HouseError> {
+impl Base {
+    /// Opens the database, or creates it, and runs pending migrations.
+    pub(crate) async fn open(config: &Config, tasks: &TaskTracker) -> Result<Self, BuildError> {
         let shares = Shares::of(config);
         let options = Options::new(&config.database.path, tasks.clone())
             .with_server_name(config.server_name.as_str())
@@ -86,7 +87,7 @@ impl Foundation {
         })
     }
 
-    /// Who may come in, how often, and with how much.
+    /// Authentication, rate limits and body limits of the HTTP layer.
     fn gate(&self, config: &Config) -> Gate {
         Gate::new(
             self.users.clone(),
@@ -141,28 +142,29 @@ impl Foundation {
     }
 }
 
-impl House {
-    /// `quiet` ends what clients wait for; `stop` ends the rooms' writers, once nobody can write any more.
+impl App {
+    /// `quiet` ends the requests that wait for something new; `stop` ends the room writers, after
+    /// the last request.
     pub(crate) async fn build(
         config: &Config,
-        foundation: &Foundation,
+        base: &Base,
         tasks: &TaskTracker,
         quiet: CancellationToken,
         stop: CancellationToken,
-    ) -> Result<Self, HouseError> {
-        let Foundation {
+    ) -> Result<Self, BuildError> {
+        let Base {
             store,
             users,
             clock,
             random,
             ..
-        } = foundation;
+        } = base;
         let shares = Shares::of(config);
         let server_name = config.server_name.clone();
         let keys = Keys::open(store, &**random, &**clock, server_name.clone()).await?;
         let limits = config.devices.limits(shares.devices);
         let devices = Devices::new(store.clone(), clock.clone(), limits);
-        let (history, writer) = foundation.rooms(config, keys, tasks, stop);
+        let (history, writer) = base.rooms(config, keys, tasks, stop);
         let rooms = history.rooms().clone();
         let directory = RoomDirectory::new(history.clone(), writer.clone());
         let push = Push::open(
@@ -210,13 +212,13 @@ impl House {
             users: users.clone(),
         };
         let routes = client_api::routes(api).and(federation_api::routes(federation));
-        let edge = Arc::new(Edge::new(routes, foundation.gate(config)));
+        let edge = Arc::new(Edge::new(routes, base.gate(config)));
         Ok(Self { edge, sync })
     }
 }
 
-/// Opening, copying and closing the database wait for the disk, before and after there are tasks
-/// to own them.
+/// Runs work that blocks on the disk on a thread that may block, before and after there are tasks to
+/// own it.
 #[expect(
     clippy::disallowed_methods,
     reason = "it opens and closes what the parts run on"
