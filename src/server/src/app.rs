@@ -217,8 +217,8 @@ impl App {
     }
 }
 
-/// Runs work that blocks on the disk on a thread that may block, before and after there are tasks to
-/// own it.
+/// Runs work that blocks on the disk on a thread that may block, before and after there are tasks
+/// to own it.
 #[expect(
     clippy::disallowed_methods,
     reason = "it opens and closes what the parts run on"

@@ -86,10 +86,12 @@ pub(crate) enum UserCommand {
 
 #[derive(Args)]
 pub(crate) struct CheckArguments {
-    /// Where a log is damaged before its end, gives up the commits from there on, in a copy that takes the place of the
-    /// database. The damaged one is kept beside it, with `.damaged` after its name.
+    /// Where a log is damaged before its end, gives up the commits from there on, in a copy that
+    /// takes the place of the database. The damaged one is kept beside it, with `.damaged` after
+    /// its name.
     ///
-    /// One-time encryption keys are dropped, because some may have been used; clients upload new ones.
+    /// One-time encryption keys are dropped, because some may have been used; clients upload new
+    /// ones.
     #[arg(long)]
     pub(crate) repair: bool,
 }

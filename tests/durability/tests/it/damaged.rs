@@ -1,5 +1,5 @@
-//! A log that is damaged before its end: the server refuses it, `aqueduct check` shows what can be kept, and repairs it on
-//! demand.
+//! A log that is damaged before its end: the server refuses it, `aqueduct check` shows what can be
+//! kept, and repairs it on demand.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! A full disk: the real binary under a limit of file size (RLIMIT_FSIZE) refuses writes, goes on reading, and
-//! has after a restart each event that it acknowledged.
+//! A full disk: the real binary under a limit of file size (RLIMIT_FSIZE) refuses writes, goes on
+//! reading, and has after a restart each event that it acknowledged.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use tokio::process::Command;
 use crate::client::{Client, escaped, text};
 use crate::server::{Home, Server};
 
-/// Bytes by which the largest file may still grow: enough for some sends, so that the limit is met in the middle of one.
+/// Bytes by which the largest file may still grow: enough for some sends, so that the limit is met
+/// in the middle of one.
 const ROOM_LEFT: u64 = 24 * 1024;
 const AT_MOST: usize = 2_000;
 

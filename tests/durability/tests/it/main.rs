@@ -1,6 +1,8 @@
-//! The guarantees of the real binary under faults: nothing acknowledged is lost, order holds, a backup is complete.
+//! The guarantees of the real binary under faults: nothing acknowledged is lost, order holds, a
+//! backup is complete.
 //!
-//! Every test starts its own server on a free loopback port with its own folder; `docs/testing.md` has the variables.
+//! Every test starts its own server on a free loopback port with its own folder; `docs/testing.md`
+//! has the variables.
 
 mod backup;
 mod chance;

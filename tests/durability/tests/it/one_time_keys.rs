@@ -1,5 +1,6 @@
-//! One-time keys over kills: whatever the moment of the SIGKILL, a key that was handed out is handed out no more, keys go out in the
-//! order of upload, and none is missing but those whose answers were lost. A fallback key stays as used as it was.
+//! One-time keys over kills: whatever the moment of the SIGKILL, a key that was handed out is
+//! handed out no more, keys go out in the order of upload, and none is missing but those whose
+//! answers were lost. A fallback key stays as used as it was.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -181,7 +182,8 @@ impl Load {
     }
 }
 
-/// The keys whose claims were answered, after a random number of answers and a random part of a millisecond.
+/// The keys whose claims were answered, after a random number of answers and a random part of a
+/// millisecond.
 async fn claim_until_killed(
     server: &mut Server,
     people: &Arc<People>,

@@ -174,7 +174,8 @@ impl Report {
     }
 }
 
-/// A room with much to be done in one commit: state of every kind, an alias, an invite, a place in the directory.
+/// A room with much to be done in one commit: state of every kind, an alias, an invite, a place in
+/// the directory.
 pub(super) fn room_named(name: &str, guest: &str) -> serde_json::Value {
     json!({
         "preset": "public_chat",
