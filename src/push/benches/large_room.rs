@@ -16,8 +16,7 @@ use push::{Place, Push, PushConfig, Recent};
 use rooms_history::History;
 use rooms_store::{
     RoomStore,
-    state_map::EventNumber,
-    tables::{ROOM_LOG, USER_ROOMS},
+    tables::{LogEntry, ROOM_LOG, USER_ROOMS},
 };
 use rooms_testing::{Handles, Settings};
 use rooms_writer::{
@@ -150,7 +149,7 @@ impl Fixture {
         let log = db.page(ROOM_LOG.under(room).reversed(), ENTRIES).await;
         let log = log.expect("reads");
         let after = log.last().map_or(Stamp(0), |((_, at), _)| at.0);
-        let entries: Vec<(Position, EventNumber)> = log
+        let entries: Vec<(Position, LogEntry)> = log
             .into_iter()
             .rev()
             .map(|((_, at), event)| (at, event))

@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use database::{Position, Read, Snapshot, Stamp};
-use rooms_store::{Event, RoomError, state_map::EventNumber, tables::ROOM_LOG};
+use rooms_store::{
+    Event, RoomError,
+    state_map::EventNumber,
+    tables::{LogEntry, ROOM_LOG},
+};
 use ruma::OwnedEventId;
 
 use crate::{
@@ -194,7 +198,8 @@ impl Counting<'_> {
                 return Ok(passed);
             };
             from = *end;
-            let numbers: Vec<EventNumber> = page.iter().map(|(_, event)| *event).collect();
+            let numbers: Vec<EventNumber> =
+                page.iter().filter_map(|(_, entry)| entry.event).collect();
             let room = self.place.room;
             let rooms = &self.parts.rooms;
             for event in rooms.named_events(self.db, room, &numbers).await? {
@@ -228,9 +233,9 @@ impl Counting<'_> {
     }
 
     /// Cuts a page behind the first boundary where nothing more needs to be read for a while.
-    fn end_before_quiet(&self, page: &mut Vec<(Position, EventNumber)>, through: Position) {
-        let is_before_quiet = |(at, event): &(Position, EventNumber)| {
-            is_boundary(*event) && self.quiet_stretch(*at, through).is_some()
+    fn end_before_quiet(&self, page: &mut Vec<(Position, LogEntry)>, through: Position) {
+        let is_before_quiet = |(at, entry): &(Position, LogEntry)| {
+            entry.event.is_some_and(is_boundary) && self.quiet_stretch(*at, through).is_some()
         };
         if let Some(boundary) = page.iter().position(is_before_quiet) {
             page.truncate(boundary + 1);
@@ -283,7 +288,7 @@ impl Counting<'_> {
         &self,
         from: Position,
         through: Position,
-    ) -> Result<Vec<(Position, EventNumber)>, RoomError> {
+    ) -> Result<Vec<(Position, LogEntry)>, RoomError> {
         if from >= Position::last_of(self.recent.after) {
             let entries = self.recent.entries;
             let start = entries.partition_point(|(at, _)| *at <= from);
@@ -298,7 +303,7 @@ impl Counting<'_> {
         let page = self.db.page(rows, PAGE).await?;
         Ok(page
             .into_iter()
-            .map(|((_, at), event)| (at, event))
+            .map(|((_, at), entry)| (at, entry))
             .collect())
     }
 }

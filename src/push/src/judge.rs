@@ -56,7 +56,7 @@ impl Parts {
             None
         };
         let room = RoomContext {
-            member_count: event.joined_before,
+            member_count: event.joined_before(),
             power_levels,
         };
         let reader = push::Reader {
@@ -89,7 +89,10 @@ impl Parts {
         reader: &Reader,
         event: &Event,
     ) -> Result<Option<String>, RoomError> {
-        let (state, user_id) = (event.state_before, reader.user_id.as_str());
+        let Some(state) = event.state_before() else {
+            return Ok(None);
+        };
+        let user_id = reader.user_id.as_str();
         let member = self
             .rooms
             .state_event(db, event.room, state, "m.room.member", user_id)

@@ -33,7 +33,7 @@ impl Meaning {
             None
         };
         let room = RoomContext {
-            member_count: event.joined_before,
+            member_count: event.joined_before(),
             power_levels: levels,
         };
         let marks = Marks::of(parsed, &room);
@@ -67,10 +67,10 @@ async fn asked<'a>(
     db: &Snapshot,
     event: &Event,
 ) -> Result<Option<&'a PowerLevels>, RoomError> {
-    let read = async || match rooms
-        .power_levels_in(db, event.room, event.state_before)
-        .await
-    {
+    let Some(state) = event.state_before() else {
+        return Ok(None);
+    };
+    let read = async || match rooms.power_levels_in(db, event.room, state).await {
         Ok(levels) => Ok(Some(levels)),
         Err(RoomError::Store(error)) => Err(RoomError::Store(error)),
         Err(_) => Ok(None),

@@ -107,7 +107,7 @@ impl Push {
         let from = request
             .from
             .map(|token| store.clamp_position(token.position));
-        let mut walks = walks(parts, db, user, from.unwrap_or(end)).await?;
+        let mut walks = walks(db, user, from.unwrap_or(end)).await?;
         let mut newest: BinaryHeap<(Position, usize)> = BinaryHeap::new();
         for (at, walk) in walks.iter_mut().enumerate() {
             newest.extend(walk.newest(db).await?.map(|position| (position, at)));
@@ -149,7 +149,7 @@ impl Push {
 impl Walk {
     /// Where the next event is, reading on if none is held.
     async fn newest(&mut self, db: &Snapshot) -> Result<Option<Position>, StoreError> {
-        if self.entries.is_empty() {
+        while self.entries.is_empty() {
             let Stay {
                 room,
                 after,
@@ -160,11 +160,14 @@ impl Walk {
                 .after((room, after))
                 .through((room, through));
             let page = db.page(rows.reversed(), PAGE).await?;
-            let page = page.into_iter().map(|((_, at), event)| (at, event));
-            self.entries = page.collect();
-            if let Some((oldest, _)) = self.entries.back() {
-                self.stay.through = oldest.previous();
-            }
+            let Some(((_, oldest), _)) = page.last() else {
+                break;
+            };
+            self.stay.through = oldest.previous();
+            let events = page
+                .into_iter()
+                .filter_map(|((_, at), entry)| Some((at, entry.event?)));
+            self.entries = events.collect();
         }
         Ok(self.entries.front().map(|(at, _)| *at))
     }
@@ -174,7 +177,7 @@ impl Listing<'_> {
     async fn look_at(&mut self, room: RoomNumber, number: EventNumber) -> Result<(), RoomError> {
         let (parts, db) = (self.parts, self.db);
         let event = parts.rooms.named_event(db, room, number).await?;
-        if self.reader.is_deaf_to(&event) || !event.is_accepted() {
+        if self.reader.is_deaf_to(&event) {
             return Ok(());
         }
         let room_id = parts.rooms.room_id(db, room).await?;
@@ -243,18 +246,13 @@ impl Listing<'_> {
 }
 
 /// Every stay of the user that has something up to a position.
-async fn walks(
-    parts: &Parts,
-    db: &Snapshot,
-    user: UserNumber,
-    end: Position,
-) -> Result<Vec<Walk>, RoomError> {
+async fn walks(db: &Snapshot, user: UserNumber, end: Position) -> Result<Vec<Walk>, RoomError> {
     let mut walks = Vec::new();
     let mut rows = USER_ROOMS.under(user);
     loop {
         let page = db.page(rows, ROOMS).await?;
         for ((_, room), row) in &page {
-            let stay = stay(parts, db, user, *room, &row.value, row.position).await?;
+            let stay = stay(db, user, *room, &row.value, row.position).await?;
             if let Some(mut stay) = stay {
                 stay.through = stay.through.min(end);
                 let entries = VecDeque::new();
@@ -272,7 +270,6 @@ async fn walks(
 
 /// What of a room a user may be notified of: what came since they joined, or between their join and their leave, or the invite.
 async fn stay(
-    parts: &Parts,
     db: &Snapshot,
     user: UserNumber,
     room: RoomNumber,
@@ -288,16 +285,13 @@ async fn stay(
     };
     match row.membership {
         Membership::Join => Ok(stay(since, Position::MAX)),
-        Membership::Invite => {
-            let invite = parts.rooms.named_event(db, room, row.event).await?;
-            Ok(stay(invite.position.previous(), invite.position))
-        }
+        Membership::Invite => Ok(stay(since.previous(), since)),
         Membership::Leave | Membership::Ban if !row.forgotten => {
             let history = MEMBER_HISTORY
                 .under((room, user))
                 .before((room, user, since));
             let before = db.first(history.reversed()).await?;
-            let joined = before.filter(|(_, membership)| *membership == Membership::Join);
+            let joined = before.filter(|(_, change)| change.membership == Membership::Join);
             Ok(joined.and_then(|((_, _, joined), _)| stay(joined, since)))
         }
         Membership::Leave | Membership::Ban | Membership::Knock => Ok(None),

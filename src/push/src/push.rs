@@ -9,7 +9,7 @@ use rooms_history::History;
 use rooms_store::{
     RoomError, RoomStore,
     state_map::EventNumber,
-    tables::{Receipt, ReceiptKey},
+    tables::{LogEntry, Receipt, ReceiptKey},
 };
 use ruma::{OwnedUserId, RoomId};
 use tokio_util::task::TaskTracker;
@@ -58,7 +58,7 @@ pub struct Recent<'a> {
     /// `entries` is all of the room's log after this stamp.
     pub after: Stamp,
     /// Oldest first.
-    pub entries: &'a [(Position, EventNumber)],
+    pub entries: &'a [(Position, LogEntry)],
     /// `receipts` is all of the room's receipts after this stamp.
     pub receipts_after: Stamp,
     pub receipts: &'a [(Position, ReceiptKey, Receipt)],

@@ -111,7 +111,8 @@ impl KnownRules {
 impl Reader {
     /// Whether the event means nothing to this user, whatever the rules say.
     pub(crate) fn is_deaf_to(&self, event: &Event) -> bool {
-        event.sender_number == self.user
+        !event.is_shown()
+            || event.sender_number == self.user
             || event.redacted_because.is_some()
             || self.ignored.contains(&event.sender)
     }

@@ -199,7 +199,7 @@ impl Search<'_> {
         let history = MEMBER_HISTORY.under((room, user));
         let until = (room, user, Position::last_of(self.since));
         let last = self.db.first(history.through(until).reversed()).await?;
-        Ok(last.is_some_and(|(_, membership)| membership == Membership::Join))
+        Ok(last.is_some_and(|(_, change)| change.membership == Membership::Join))
     }
 
     /// The others who are in a room now, with the positions of their memberships.

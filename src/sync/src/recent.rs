@@ -8,8 +8,8 @@ use quick_cache::{Weighter, sync::Cache};
 use rooms_history::History;
 use rooms_store::{
     RoomError,
-    state_map::{EventNumber, StateRoot},
-    tables::{ROOM_LOG, Receipt, ReceiptKey},
+    state_map::StateRoot,
+    tables::{LogEntry, ROOM_LOG, Receipt, ReceiptKey},
 };
 
 use crate::notifier::{Changed, Notifier};
@@ -31,7 +31,7 @@ pub(crate) struct Recent {
     /// `entries` is all of the room's log after this stamp.
     pub(crate) after: Stamp,
     /// Oldest first.
-    pub(crate) entries: Vec<(Position, EventNumber)>,
+    pub(crate) entries: Vec<(Position, LogEntry)>,
     /// `receipts` is all of the receipts after this stamp.
     pub(crate) receipts_after: Stamp,
     pub(crate) receipts: Vec<ReceiptEntry>,
@@ -48,7 +48,7 @@ struct ByBytes;
 
 impl Weighter<RoomNumber, Arc<Recent>> for ByBytes {
     fn weight(&self, _: &RoomNumber, recent: &Arc<Recent>) -> u64 {
-        let entries = recent.entries.len() * size_of::<(Position, EventNumber)>();
+        let entries = recent.entries.len() * size_of::<(Position, LogEntry)>();
         let receipts = recent.receipts.len() * (size_of::<ReceiptEntry>() + 64);
         (size_of::<Recent>() + 256 + entries + receipts) as u64
     }
@@ -103,7 +103,7 @@ impl Recent {
             Some(((_, Position(stamp, _)), _)) if rows.len() == ENTRIES => *stamp,
             Some(_) | None => Stamp(0),
         };
-        entries.extend(rows.into_iter().rev().map(|((_, at), event)| (at, event)));
+        entries.extend(rows.into_iter().rev().map(|((_, at), entry)| (at, entry)));
         entries.retain(|(Position(stamp, _), _)| *stamp > after);
         let newest = entries
             .last()
@@ -137,7 +137,7 @@ impl Recent {
             return Self::read(history, db, room).await;
         }
         let mut entries = self.entries.clone();
-        entries.extend(rows.into_iter().map(|((_, at), event)| (at, event)));
+        entries.extend(rows.into_iter().map(|((_, at), entry)| (at, entry)));
         let after = keep_newer(&mut entries, self.after, |(at, _)| *at);
         let new = history.receipts_since(db, room, self.read_at).await?;
         let is_superseded = |old: &ReceiptEntry| new.iter().any(|new| new.1 == old.1);
@@ -166,19 +166,13 @@ impl Recent {
         })
     }
 
-    /// The entries after a stamp, oldest first; `None` if not all of them are here.
-    pub(crate) fn entries_after(&self, stamp: Stamp) -> Option<&[(Position, EventNumber)]> {
-        let from = self.entries.partition_point(|(at, _)| at.0 <= stamp);
-        (stamp >= self.after).then(|| &self.entries[from..])
-    }
-
     /// The receipts after a stamp; `None` if not all of them are here.
     pub(crate) fn receipts_after(&self, stamp: Stamp) -> Option<&[ReceiptEntry]> {
         let from = self.receipts.partition_point(|entry| entry.0.0 <= stamp);
         (stamp >= self.receipts_after).then(|| &self.receipts[from..])
     }
 
-    /// The state of the room at a token of this stamp: what the next event found.
+    /// The state of the room at a token of this stamp.
     pub(crate) async fn state_at(
         &self,
         history: &History,
@@ -186,13 +180,15 @@ impl Recent {
         room: RoomNumber,
         stamp: Stamp,
     ) -> Result<StateRoot, RoomError> {
-        match self.entries_after(stamp) {
-            Some([]) => Ok(self.state),
-            Some([(_, next), ..]) => Ok(history
-                .rooms()
-                .named_event(db, room, *next)
-                .await?
-                .state_before),
+        let through = self.entries.partition_point(|(at, _)| at.0 <= stamp);
+        if through == self.entries.len() && stamp >= self.after {
+            return Ok(self.state);
+        }
+        match through
+            .checked_sub(1)
+            .and_then(|last| self.entries.get(last))
+        {
+            Some((_, last)) => Ok(last.state),
             None => history.state_at(db, room, stamp).await,
         }
     }

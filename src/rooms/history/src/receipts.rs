@@ -163,6 +163,7 @@ impl History {
             .rooms
             .event_by_id(db, room, new)
             .await?
+            .filter(|event| event.is_shown())
             .ok_or(RoomError::UnknownEvent)?;
         let Some(old) = old.and_then(|id| <&EventId>::try_from(id).ok()) else {
             return Ok(true);

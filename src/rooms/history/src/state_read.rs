@@ -17,7 +17,7 @@ use crate::{
 use rooms_store::{
     Event, MEMBER_CLASS, RoomError,
     state_map::StateRoot,
-    tables::{MEMBERS, Membership, ROOM_LOG, USER_ROOMS},
+    tables::{MEMBERS, Membership, USER_ROOMS},
 };
 
 /// What a client wants to get of one state event.
@@ -53,12 +53,6 @@ const HEROES: usize = 5;
 /// Members looked at for heroes.
 const HERO_WALK: usize = 64;
 
-/// A state as one reader sees it: a root, with the event that ended their stay on top.
-struct SeenState {
-    root: StateRoot,
-    own: Option<Arc<Event>>,
-}
-
 impl History {
     /// `GET /rooms/{roomId}/state`: a JSON list.
     pub async fn state_for(
@@ -68,10 +62,10 @@ impl History {
     ) -> Result<Vec<u8>, RoomError> {
         let db = self.rooms.snapshot().await?;
         let (room, standing) = self.require_standing(&db, room_id, user).await?;
-        let seen = self.seen_state(&db, room, standing).await?;
-        let events = self.state_events(&db, room, seen.root).await?;
+        let root = self.seen_root(&db, room, &standing).await?;
+        let events = self.state_events(&db, room, root).await?;
         let mut out = vec![b'['];
-        self.write_state(&mut out, &db, &seen.overlaid(events), Some(room_id))
+        self.write_state(&mut out, &db, &events, Some(room_id))
             .await?;
         out.push(b']');
         Ok(out)
@@ -88,15 +82,11 @@ impl History {
     ) -> Result<Option<Vec<u8>>, RoomError> {
         let db = self.rooms.snapshot().await?;
         let (room, standing) = self.require_standing(&db, room_id, user).await?;
-        let seen = self.seen_state(&db, room, standing).await?;
-        let event = match seen.own.filter(|own| is_at(own, kind, state_key)) {
-            Some(own) => Some(own),
-            None => {
-                self.rooms
-                    .state_event(&db, room, seen.root, kind, state_key)
-                    .await?
-            }
-        };
+        let root = self.seen_root(&db, room, &standing).await?;
+        let event = self
+            .rooms
+            .state_event(&db, room, root, kind, state_key)
+            .await?;
         let Some(event) = event else { return Ok(None) };
         if format == StateFormat::Content {
             return Ok(Some(event.content().as_bytes().to_vec()));
@@ -117,22 +107,18 @@ impl History {
         let db = self.rooms.snapshot().await?;
         let (room, standing) = self.require_standing(&db, room_id, user).await?;
         let end = match &standing {
-            Standing::Left(event) => Some(event.position.0),
+            Standing::Left(departure) => Some(departure.position.0),
             Standing::Joined | Standing::Outside => None,
         };
         let at = filter
             .at
             .map(AnyToken::stamp)
             .filter(|at| end.is_none_or(|end| *at < end));
-        let seen = match at {
-            Some(stamp) => SeenState {
-                root: self.state_at(&db, room, stamp).await?,
-                own: None,
-            },
-            None => self.seen_state(&db, room, standing).await?,
+        let root = match at {
+            Some(stamp) => self.state_at(&db, room, stamp).await?,
+            None => self.seen_root(&db, room, &standing).await?,
         };
-        let events = self.member_events(&db, room, seen.root).await?;
-        let mut events = seen.overlaid(events);
+        let mut events = self.member_events(&db, room, root).await?;
         events.retain(|event| filter.matches(event));
         let mut out = Vec::new();
         self.write_state(&mut out, &db, &events, Some(room_id))
@@ -201,20 +187,14 @@ impl History {
         self.state_after(db, room, Position::last_of(stamp)).await
     }
 
-    /// A room's state when everything up to this position had happened: what the next event found.
+    /// A room's state when everything up to this position had happened.
     pub async fn state_after(
         &self,
         db: &Snapshot,
         room: RoomNumber,
         position: Position,
     ) -> Result<StateRoot, RoomError> {
-        if position.0 < db.stamp() {
-            let rows = ROOM_LOG.under(room).after((room, position));
-            if let Some((_, next)) = db.first(rows).await? {
-                return Ok(self.rooms.named_event(db, room, next).await?.state_before);
-            }
-        }
-        Ok(self.rooms.head(db, room).await?.state)
+        self.rooms.state_at(db, room, position).await
     }
 
     /// All events of a state.
@@ -255,14 +235,19 @@ impl History {
         user: UserNumber,
     ) -> Result<Vec<u8>, RoomError> {
         let mut out = vec![b'['];
-        if let Some(own) = self.rooms.user_room(db, user, room).await? {
-            let own = self.rooms.named_event(db, room, own.event).await?;
+        let own = self.rooms.user_room(db, user, room).await?;
+        if let Some(number) = own.and_then(|own| own.event) {
+            let own = self.rooms.named_event(db, room, number).await?;
+            let before = match own.state_before() {
+                Some(before) => before,
+                None => self.rooms.head(db, room).await?.state,
+            };
             let inviter =
                 (own.sender_number != user).then_some(("m.room.member", own.sender.as_str()));
             for (kind, state_key) in STRIPPED.map(|kind| (kind, "")).into_iter().chain(inviter) {
                 if let Some(event) = self
                     .rooms
-                    .state_event(db, room, own.state_before, kind, state_key)
+                    .state_event(db, room, before, kind, state_key)
                     .await?
                 {
                     separate(&mut out, 1);
@@ -301,35 +286,17 @@ impl History {
         Ok(heroes)
     }
 
-    /// What a reader gets as the room's state.
-    async fn seen_state(
+    /// The state that a reader gets: that of now, or as it was when they left.
+    async fn seen_root(
         &self,
         db: &Snapshot,
         room: RoomNumber,
-        standing: Standing,
-    ) -> Result<SeenState, RoomError> {
-        Ok(match standing {
-            Standing::Joined | Standing::Outside => SeenState {
-                root: self.rooms.head(db, room).await?.state,
-                own: None,
-            },
-            Standing::Left(event) => SeenState {
-                root: event.state_before,
-                own: Some(event),
-            },
-        })
-    }
-}
-
-impl SeenState {
-    /// These events of `root`, with the reader's own in its place.
-    fn overlaid(&self, mut events: Vec<Arc<Event>>) -> Vec<Arc<Event>> {
-        if let Some(own) = &self.own {
-            let state_key = own.state_key.as_deref().unwrap_or_default();
-            events.retain(|event| !is_at(event, &own.kind, state_key));
-            events.push(own.clone());
+        standing: &Standing,
+    ) -> Result<StateRoot, RoomError> {
+        match standing {
+            Standing::Joined | Standing::Outside => Ok(self.rooms.head(db, room).await?.state),
+            Standing::Left(departure) => Ok(departure.state),
         }
-        events
     }
 }
 
@@ -345,10 +312,6 @@ impl MembersFilter {
             }
         }
     }
-}
-
-fn is_at(event: &Event, kind: &str, state_key: &str) -> bool {
-    &*event.kind == kind && event.state_key.as_deref() == Some(state_key)
 }
 
 /// A member of the content, as it is written there, or `null`.

@@ -6,6 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use database::{Position, Stamp};
+use rooms_store::FIRST_FILLED_SLOT;
 
 /// How far a `/sync` got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +56,11 @@ impl PaginationToken {
         Self { position, stamp }
     }
 
-    /// The gap behind everything that the commit of `stamp` and all earlier ones told.
+    /// Right behind everything that the commit of `stamp` and all earlier ones wrote, and before the events that later fill
+    /// a gap in front of the next commit: those take the upper half of the slots.
     pub fn after_stamp(stamp: Stamp) -> Self {
         Self {
-            position: Position::last_of(stamp),
+            position: Position(stamp, FIRST_FILLED_SLOT - 1),
             stamp,
         }
     }

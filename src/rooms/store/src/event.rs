@@ -11,7 +11,7 @@ use ruma::{OwnedEventId, OwnedUserId};
 
 use crate::{
     state_map::{EventNumber, StateRoot},
-    tables::{EventStatus, Membership, StoredEvent, Thread, Transaction},
+    tables::{Membership, Place, Placement, StoredEvent, Thread, Transaction, Verdict},
 };
 
 /// One event of one room, shared by everyone who reads it.
@@ -29,12 +29,10 @@ pub struct Event {
     pub origin_server_ts: u64,
     pub depth: u64,
     pub position: Position,
-    pub status: EventStatus,
-    pub state_before: StateRoot,
+    pub verdict: Verdict,
+    pub place: Place,
     pub replaces: Option<EventNumber>,
     pub redacted_because: Option<EventNumber>,
-    /// How many had joined the room before this event.
-    pub joined_before: u64,
     pub thread: Option<Thread>,
     pub transaction: Option<Transaction>,
     /// The event that this one redacts, wherever the room version puts it.
@@ -44,6 +42,9 @@ pub struct Event {
     parts: Parts,
     json: Box<str>,
 }
+
+/// The type of events that only merge branches of a room's graph: never shown, counted or pushed.
+pub const DUMMY: &str = "org.matrix.dummy_event";
 
 /// Stored bytes that are not an event: the database is damaged.
 #[derive(Debug, thiserror::Error)]
@@ -97,11 +98,10 @@ impl Event {
                 .into(),
             depth: parts.depth(&json).ok_or(Unreadable)?,
             position,
-            status: stored.status,
-            state_before: stored.state_before,
+            verdict: stored.verdict,
+            place: stored.place,
             replaces: stored.replaces,
             redacted_because: stored.redacted_because,
-            joined_before: stored.joined_before,
             thread: stored.thread,
             transaction: stored.transaction,
             redacts: redacts.and_then(|id| OwnedEventId::try_from(&*id).ok()),
@@ -131,9 +131,31 @@ impl Event {
         self.state_key.is_some()
     }
 
-    /// Whether this event is part of the room as clients see it.
-    pub fn is_accepted(&self) -> bool {
-        self.status == EventStatus::Accepted
+    /// Whether this event belongs to the room's timeline as clients see it: accepted, placed, and more than a link between
+    /// branches of the graph.
+    pub fn is_shown(&self) -> bool {
+        self.verdict == Verdict::Accepted && self.place != Place::Outlier && &*self.kind != DUMMY
+    }
+
+    /// Whether an authorization rule forbids it.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.verdict, Verdict::Rejected(_))
+    }
+
+    /// The states around it; `None` for an outlier and for a backfilled event.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.place.placement()
+    }
+
+    /// The state before it, if it is known.
+    pub fn state_before(&self) -> Option<StateRoot> {
+        self.placement().map(|placement| placement.state_before)
+    }
+
+    /// How many had joined the room before this event; 0 where that is not known.
+    pub fn joined_before(&self) -> u64 {
+        self.placement()
+            .map_or(0, |placement| placement.joined_before)
     }
 
     /// Bytes that this value takes in memory.

@@ -1,8 +1,8 @@
 //! Recently used events, shared by all readers.
 //!
-//! Owner: `Rooms`. Bound: bytes, given at start. An event changes only by redaction: the room's writer removes it after
-//! that commit. A reader who loaded it from an older snapshot puts it back only to find, by `redacted_at`, that it must
-//! take it out again.
+//! Owner: `RoomStore`. Bound: bytes, given at start. One rule invalidates: a commit that rewrites an event's row (a redaction,
+//! a new verdict, a new place) calls [`EventCache::rewritten`]. A reader who loaded the event from an older snapshot inserts
+//! it only to find, by `rewritten_at`, that it must be removed again.
 
 use std::sync::{
     Arc,
@@ -25,8 +25,8 @@ impl Weighter<(RoomNumber, EventNumber), Arc<Event>> for ByBytes {
 
 pub struct EventCache {
     events: Cache<(RoomNumber, EventNumber), Arc<Event>, ByBytes>,
-    /// The stamp of the last redaction: what an older snapshot says may be out of date.
-    redacted_at: AtomicU64,
+    /// The stamp of the last commit that rewrote an event: older snapshots may be out of date.
+    rewritten_at: AtomicU64,
 }
 
 impl EventCache {
@@ -37,7 +37,7 @@ impl EventCache {
         let items = usize::try_from(bytes / Self::USUAL_BYTES).unwrap_or(usize::MAX);
         Self {
             events: Cache::with_weighter(items.max(64), bytes, ByBytes),
-            redacted_at: AtomicU64::new(0),
+            rewritten_at: AtomicU64::new(0),
         }
     }
 
@@ -48,18 +48,18 @@ impl EventCache {
     /// Keeps an event that was read at `stamp`.
     pub fn insert(&self, stamp: Stamp, event: Arc<Event>) {
         let key = (event.room, event.number);
-        if self.redacted_at.load(Ordering::SeqCst) > stamp.0 {
+        if self.rewritten_at.load(Ordering::SeqCst) > stamp.0 {
             return;
         }
         self.events.insert(key, event);
-        if self.redacted_at.load(Ordering::SeqCst) > stamp.0 {
+        if self.rewritten_at.load(Ordering::SeqCst) > stamp.0 {
             self.events.remove(&key);
         }
     }
 
-    /// Forgets an event that the commit at `stamp` rewrote.
-    pub fn redacted(&self, room: RoomNumber, event: EventNumber, stamp: Stamp) {
-        self.redacted_at.fetch_max(stamp.0, Ordering::SeqCst);
+    /// Invalidates an event that the commit at `stamp` rewrote.
+    pub fn rewritten(&self, room: RoomNumber, event: EventNumber, stamp: Stamp) {
+        self.rewritten_at.fetch_max(stamp.0, Ordering::SeqCst);
         self.events.remove(&(room, event));
     }
 }

@@ -14,9 +14,11 @@ mod threads;
 
 pub use crate::{
     error::RoomError,
-    event::{Event, Unreadable},
+    event::{DUMMY, Event, Unreadable},
     event_cache::EventCache,
     handle::{RoomStore, RoomStoreConfig},
     numbers::{MEMBER_CLASS, Numbers, member_key, member_of},
-    tables::{Membership, RoomHead, tables},
+    tables::{
+        FIRST_FILLED_SLOT, Membership, Place, Placement, Residency, RoomHead, Verdict, tables,
+    },
 };

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use database::{Read, RoomNumber, Snapshot, StoreError, UserNumber};
+use database::{Position, Read, RoomNumber, Snapshot, StoreError, UserNumber};
 use ruma::{EventId, OwnedRoomId, RoomId};
 
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
     handle::RoomStore,
     state_map::{EventNumber, StateRoot},
     tables::{
-        ALIASES, EVENT_NUMBERS, EVENTS, MEMBERS, Member, Membership, ROOM_HEADS, RoomHead,
-        USER_ROOMS, UserRoom,
+        ALIASES, EVENT_NUMBERS, EVENTS, MEMBERS, Member, Membership, ROOM_HEADS, ROOM_LOG,
+        RoomHead, USER_ROOMS, UserRoom,
     },
 };
 
@@ -56,7 +56,7 @@ impl RoomStore {
             .ok_or(RoomError::UnknownRoom)
     }
 
-    /// One event by its number, whatever its status.
+    /// One event by its number, whatever its verdict.
     pub async fn event(
         &self,
         db: &Snapshot,
@@ -127,6 +127,21 @@ impl RoomStore {
             Some(number) => self.event(db, room, number).await,
             None => Ok(None),
         }
+    }
+
+    /// The current state of a room as it was when everything up to this position had happened.
+    pub async fn state_at(
+        &self,
+        db: &Snapshot,
+        room: RoomNumber,
+        position: Position,
+    ) -> Result<StateRoot, RoomError> {
+        if position.0 >= db.stamp() {
+            return Ok(self.head(db, room).await?.state);
+        }
+        let rows = ROOM_LOG.under(room).through((room, position)).reversed();
+        let last = db.first(rows).await?;
+        Ok(last.map_or(StateRoot::EMPTY, |(_, entry)| entry.state))
     }
 
     /// One event of the state that `root` names.

@@ -3,10 +3,7 @@
 //! Keys begin with the room's number wherever a row belongs to one room, so that purging a room is one range
 //! deletion a table. Positions and stamps are explained in `database`.
 
-use database::{
-    Millis, Placed, Position, Record, RoomNumber, StoreError, Table, TableInfo, UserNumber,
-    decode_form,
-};
+use database::{Millis, Placed, Position, Record, RoomNumber, Table, TableInfo, UserNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::state_map::{EventNumber, StateKeyNumber, StateRoot};
@@ -29,8 +26,20 @@ pub static EVENT_NUMBERS: Table<(RoomNumber, String), EventNumber> = Table::new(
 pub static EVENTS: Table<(RoomNumber, EventNumber), Placed<StoredEvent>> = Table::new("events");
 /// The order of `/messages` and `/context`.
 pub static TIMELINE: Table<(RoomNumber, Position), EventNumber> = Table::new("timeline");
-/// The order of `/sync`: what the room told, and when.
-pub static ROOM_LOG: Table<(RoomNumber, Position), EventNumber> = Table::new("room_log");
+/// The order of `/sync`: each accepted event when it arrived, and each change of the current state, with the state after it.
+pub static ROOM_LOG: Table<(RoomNumber, Position), LogEntry> = Table::new("room_log");
+/// Holes in a timeline, each by the position of the event behind it. Written by the room's writer; read by `/sync` and
+/// `/messages`.
+pub static GAPS: Table<(RoomNumber, Position), Gap> = Table::new("gaps");
+/// Events that a gap misses, by event id, to the gap's position.
+pub static MISSING_EVENTS: Table<(RoomNumber, String), Placed<()>> = Table::new("missing_events");
+/// The auth events of each state event, from which auth chains are walked.
+pub static AUTH_EDGES: Table<(RoomNumber, EventNumber), AuthEdges> = Table::new("auth_edges");
+/// Events whose verdict depends on an event that is missing, unchecked or rejected: (room, that event's id, event).
+pub static AUTH_WAITERS: Table<(RoomNumber, String, EventNumber), ()> = Table::new("auth_waiters");
+/// Redactions that arrived before their target: (room, target's event id, redaction).
+pub static EARLY_REDACTIONS: Table<(RoomNumber, String, EventNumber), ()> =
+    Table::new("early_redactions");
 /// Transaction ids of `/send` and `/redact`: (user, device, room, event type, transaction id) to the event that was sent. Written
 /// by the room's writer; deleted when the device ends, or after three days.
 pub static TRANSACTIONS: Table<(UserNumber, String, RoomNumber, String, String), SentEvent> =
@@ -40,11 +49,13 @@ pub static TRANSACTIONS: Table<(UserNumber, String, RoomNumber, String, String),
 pub static MEMBERS: Table<(RoomNumber, UserNumber), Placed<Member>> = Table::new("members");
 /// The rooms of a user: the mirror of `MEMBERS`, with what only concerns the user.
 pub static USER_ROOMS: Table<(UserNumber, RoomNumber), Placed<UserRoom>> = Table::new("user_rooms");
+/// Local users who are joined. Read where the remote members of a large room must not be walked: waking, device lists.
+pub static LOCAL_MEMBERS: Table<(RoomNumber, UserNumber), ()> = Table::new("local_members");
 /// Every membership that a user had in a room, oldest first. Read by visibility.
-pub static MEMBER_HISTORY: Table<(RoomNumber, UserNumber, Position), Membership> =
+pub static MEMBER_HISTORY: Table<(RoomNumber, UserNumber, Position), MemberChange> =
     Table::new("member_history");
 
-/// Who an alias (`#name:server`) leads to.
+/// The room that an alias (`#name:server`) points to.
 pub static ALIASES: Table<String, Alias> = Table::new("aliases");
 /// The aliases of a room.
 pub static ROOM_ALIASES: Table<(RoomNumber, String), ()> = Table::new("room_aliases");
@@ -60,36 +71,53 @@ pub static RECEIPTS: Table<(RoomNumber, UserNumber, String, String), Placed<Rece
 /// Which receipt came when; superseded entries are deleted.
 pub static RECEIPT_LOG: Table<(RoomNumber, Position), ReceiptKey> = Table::new("receipt_log");
 
-/// What happened to an event when it was checked.
+/// Whether an event is part of the room (server-server API, "Checks performed on receipt of a PDU"). Independent of [`Place`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EventStatus {
-    /// Part of the room: shown, and a possible part of its state.
+pub enum Verdict {
     Accepted,
-    /// Passed the checks of its time but not those of now: kept, not shown.
+    /// The state before it allows the event, the current state at its arrival did not. Part of states, shown to nobody by itself.
     SoftFailed(String),
-    /// Failed the authorization rules, with the reason.
+    /// An authorization rule forbids it. The state after it is the state before it.
     Rejected(String),
-    /// Known without its place in the room.
-    Outlier,
+    /// Not all of its auth events are known: judged when they are.
+    Unchecked,
 }
 
-/// One event as it lies on disk.
+/// Where an event stands in the room's graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// Known without its previous events: part of a state or of an auth chain, in no timeline.
+    Outlier,
+    Placed(Placement),
+    /// Fetched to fill a gap: in the timeline, without a state.
+    Backfilled,
+}
+
+/// The states around a placed event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// The resolution of the states after its previous events.
+    pub state_before: StateRoot,
+    /// `None` where it equals the state before.
+    pub state_after: Option<StateRoot>,
+    /// How many had joined the room before this event.
+    pub joined_before: u64,
+}
+
+/// One event as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEvent {
-    pub status: EventStatus,
+    pub verdict: Verdict,
+    pub place: Place,
     pub event_id: String,
     pub sender: UserNumber,
-    /// The room's state before this event.
-    pub state_before: StateRoot,
     /// The state event that this one replaced.
     pub replaces: Option<EventNumber>,
     /// The redaction that emptied this event.
     pub redacted_because: Option<EventNumber>,
-    /// How many had joined the room before this event.
-    pub joined_before: u64,
     /// The thread that it is in; kept when a redaction takes the relation.
     pub thread: Option<Thread>,
-    /// The request that sent it, told only to the device that sent it.
+    /// The request that sent it, shown only to the device that sent it.
     pub transaction: Option<Transaction>,
     /// Canonical JSON, as it was signed.
     pub json: String,
@@ -129,23 +157,60 @@ pub struct OpenRoom {
     pub to_read: bool,
 }
 
-/// Where a room stands.
+/// The head of a room: its extremities and its current state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomHead {
     /// Room version, such as `12`.
     pub version: String,
-    /// The events that nothing follows yet.
+    /// Grows with every commit of the room's writer: its fence.
+    pub revision: u64,
+    pub residency: Residency,
+    /// The accepted events that nothing follows yet.
     pub extremities: Vec<Extremity>,
-    /// The current state.
+    /// The current state: the resolution of the states after the extremities.
     pub state: StateRoot,
     /// How many users have joined.
     pub joined: u64,
     /// How many users are invited.
     pub invited: u64,
-    /// The timeline position of the oldest backfilled event; the next one goes below.
-    pub backfilled_down_to: u64,
-    /// How many events the room's log holds.
-    pub events: u64,
+}
+
+/// How this server takes part in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Residency {
+    /// Only the stripped state of an invite or a knock is known.
+    Invited,
+    /// The events of a join over federation are being stored.
+    Joining,
+    /// A local user is joined, and the whole current state is known.
+    Resident,
+    /// No local user is joined any more: former members still read what they saw.
+    Left,
+}
+
+/// One entry of a room's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// `None` where resolution changed the current state and no event of the log shows it.
+    pub event: Option<EventNumber>,
+    /// The current state after the entry.
+    pub state: StateRoot,
+}
+
+/// The first of the slots that backfilled events take. A commit's own slots stay below it.
+pub const FIRST_FILLED_SLOT: u32 = 1 << 31;
+
+/// The auth events of an event, by number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthEdges(pub Vec<EventNumber>);
+
+/// A hole in the timeline right before the event at the row's position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Ids of the events that are referenced from behind the gap and are not held.
+    pub missing: Vec<String>,
+    /// The slot that the next filled event takes; filling goes from newer to older events, downwards.
+    pub next_slot: u32,
 }
 
 /// An event that nothing follows yet.
@@ -165,6 +230,14 @@ pub enum Membership {
     Ban,
 }
 
+/// A change of a user's membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberChange {
+    pub membership: Membership,
+    /// The member event now in force; `None` where resolution left the user without one.
+    pub event: Option<EventNumber>,
+}
+
 /// Membership of one user in one room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -177,8 +250,8 @@ pub struct Member {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRoom {
     pub membership: Membership,
-    /// The `m.room.member` event that says so.
-    pub event: EventNumber,
+    /// The member event in force; `None` where resolution left the user without one.
+    pub event: Option<EventNumber>,
     /// Who made it so: an invite of an ignored user is not shown.
     pub by: UserNumber,
     /// Forgotten by `POST /rooms/{roomId}/forget`: no longer served to the user.
@@ -210,42 +283,11 @@ pub struct ReceiptKey {
     pub thread: String,
 }
 
-impl Record for StoredEvent {
-    const VERSION: u8 = 2;
-
-    fn decode_older(version: u8, raw: &[u8]) -> Result<Self, StoreError> {
-        if version != 1 {
-            return Err(StoreError::Corrupt("StoredEvent"));
-        }
-        let old: StoredEventV1 = decode_form(raw)?;
-        Ok(Self {
-            status: old.status,
-            event_id: old.event_id,
-            sender: old.sender,
-            state_before: old.state_before,
-            replaces: old.replaces,
-            redacted_because: old.redacted_because,
-            joined_before: 0,
-            thread: None,
-            transaction: old.transaction,
-            json: old.json,
-        })
-    }
-}
-
-/// An event before it knew how many had joined before it, and its thread: zero and none are read instead.
-#[derive(Deserialize)]
-struct StoredEventV1 {
-    status: EventStatus,
-    event_id: String,
-    sender: UserNumber,
-    state_before: StateRoot,
-    replaces: Option<EventNumber>,
-    redacted_because: Option<EventNumber>,
-    transaction: Option<Transaction>,
-    json: String,
-}
-
+impl Record for StoredEvent {}
+impl Record for LogEntry {}
+impl Record for Gap {}
+impl Record for AuthEdges {}
+impl Record for MemberChange {}
 impl Record for OpenRoom {}
 impl Record for RoomHead {}
 impl Record for Membership {}
@@ -255,18 +297,21 @@ impl Record for Alias {}
 impl Record for Receipt {}
 impl Record for ReceiptKey {}
 
-impl Record for SentEvent {
-    const VERSION: u8 = 2;
+impl Record for SentEvent {}
 
-    /// Version 1 was the event alone: it counts as sent long ago.
-    fn decode_older(version: u8, raw: &[u8]) -> Result<Self, StoreError> {
-        if version != 1 {
-            return Err(StoreError::Corrupt("SentEvent"));
+impl Place {
+    /// The states around the event, if it has any.
+    pub fn placement(&self) -> Option<&Placement> {
+        match self {
+            Self::Placed(placement) => Some(placement),
+            Self::Outlier | Self::Backfilled => None,
         }
-        Ok(Self {
-            event: decode_form(raw)?,
-            at: Millis::default(),
-        })
+    }
+}
+
+impl Placement {
+    pub fn after(&self) -> StateRoot {
+        self.state_after.unwrap_or(self.state_before)
     }
 }
 
@@ -308,9 +353,15 @@ pub fn tables() -> Vec<TableInfo> {
         EVENTS.info(),
         TIMELINE.info(),
         ROOM_LOG.info(),
+        GAPS.info(),
+        MISSING_EVENTS.info(),
+        AUTH_EDGES.info(),
+        AUTH_WAITERS.info(),
+        EARLY_REDACTIONS.info(),
         TRANSACTIONS.info(),
         MEMBERS.info(),
         USER_ROOMS.info(),
+        LOCAL_MEMBERS.info(),
         MEMBER_HISTORY.info(),
         ALIASES.info(),
         ROOM_ALIASES.info(),
@@ -319,34 +370,4 @@ pub fn tables() -> Vec<TableInfo> {
         RECEIPTS.info(),
         RECEIPT_LOG.info(),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use database::Value as _;
-
-    use super::*;
-
-    /// What the first version wrote: its number, then the fields in order.
-    #[test]
-    fn a_transaction_id_of_the_first_version_is_read() {
-        let sent = SentEvent::decode(&[1, 7]).expect("it is read");
-        assert_eq!(sent.event, EventNumber(7));
-        assert_eq!(sent.at, Millis(0));
-    }
-
-    #[test]
-    fn an_event_of_the_first_version_is_read() {
-        let mut raw = vec![1, 0, 2];
-        raw.extend_from_slice(b"$e");
-        raw.push(7);
-        raw.extend_from_slice(&[9; 16]);
-        raw.extend_from_slice(&[0, 0, 0, 2]);
-        raw.extend_from_slice(b"{}");
-        let event = StoredEvent::decode(&raw).expect("it is read");
-        assert_eq!(event.event_id, "$e");
-        assert_eq!(event.sender, UserNumber(7));
-        assert_eq!((event.joined_before, event.thread), (0, None));
-        assert_eq!(event.json, "{}");
-    }
 }

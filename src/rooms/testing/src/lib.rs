@@ -2,5 +2,6 @@
 //! mock clock and seeded randomness.
 
 mod fixture;
+pub mod graph;
 
 pub use crate::fixture::{Handles, Settings, TestRooms, asked, message, raw, transaction};

@@ -1,23 +1,25 @@
 //! The commit of a turn: everything that follows from its events, in one transaction.
 
 use database::{
-    Placed, Read, RoomNumber, Slot, Stamp, StoreError, Txn, UserNumber,
+    Placed, Position, Read, RoomNumber, Slot, Stamp, StoreError, Txn,
     server_log::{self, Concern},
+};
+use rooms_store::{
+    Event, Place, Placement, RoomError, RoomHead, Verdict,
+    state_map::{EventNumber, StateKeyNumber, StateRoot},
+    tables::{
+        AUTH_EDGES, AUTH_WAITERS, AuthEdges, EARLY_REDACTIONS, EVENT_NUMBERS, EVENTS,
+        FIRST_FILLED_SLOT, GAPS, Gap, LogEntry, MISSING_EVENTS, ROOM_HEADS, ROOM_LOG, SentEvent,
+        StoredEvent, TIMELINE, TRANSACTIONS, Transaction,
+    },
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 
 use crate::{
+    derive::{self, Derived},
     facts::Facts,
-    turn::{MembershipStep, Pending, Turn},
-};
-use crate::{handle::RoomWriter, open_rooms};
-use rooms_store::{
-    Event, RoomError,
-    tables::{
-        EVENT_NUMBERS, EVENTS, EventStatus, MEMBER_HISTORY, MEMBERS, Member, Membership,
-        ROOM_HEADS, ROOM_LOG, RoomHead, SentEvent, StoredEvent, TIMELINE, TRANSACTIONS,
-        Transaction, USER_ROOMS, UserRoom,
-    },
+    handle::RoomWriter,
+    turn::{Fill, Fork, Pending, Placing, Turn},
 };
 
 /// What a new room has besides its events.
@@ -31,10 +33,17 @@ pub(crate) struct NewRoom {
 struct Written {
     room: RoomNumber,
     head: RoomHead,
-    events: Vec<(Slot, StoredEvent)>,
+    events: Vec<(At, StoredEvent)>,
 }
 
-/// Puts a turn on disk; what the room then knows. A turn without events touches no disk.
+/// The position of an event: the slot of this commit, or one in a gap.
+#[derive(Clone, Copy)]
+enum At {
+    Slot(Slot),
+    Gap(Position),
+}
+
+/// Commits a turn; what the room then knows. A turn without events writes nothing.
 pub(crate) async fn commit(writer: &RoomWriter, turn: Turn<'_>) -> Result<Facts, RoomError> {
     let Turn {
         mut facts,
@@ -52,28 +61,40 @@ pub(crate) async fn commit(writer: &RoomWriter, turn: Turn<'_>) -> Result<Facts,
         .rooms
         .store()
         .transact(|txn| async move {
-            let on_disk = txn.get(ROOM_HEADS.at(room)).await?;
-            if on_disk
-                .as_ref()
-                .is_none_or(|head| head.events != before.events)
-            {
+            let stored = txn.get(ROOM_HEADS.at(room)).await?;
+            if stored.is_none_or(|head| head.revision != before.revision) {
                 return Err(RoomError::Store(StoreError::Conflict));
             }
             write(writer, &txn, room, before.clone(), pending).await
         })
         .await?;
+    let is_forked = pending
+        .iter()
+        .any(|event| matches!(event.placing, Placing::Fork(_)));
+    if is_forked {
+        facts.forget_state();
+    }
     facts.learn(changes);
     for target in pending.iter().filter_map(|event| event.redacts.as_ref()) {
-        writer.rooms.events().redacted(room, target.number, stamp);
+        writer.rooms.events().rewritten(room, target.number, stamp);
         facts.forget_event(target.number);
+    }
+    for event in pending.iter().filter(|event| !event.is_new) {
+        writer.rooms.events().rewritten(room, event.number, stamp);
+        facts.resolutions.clear();
     }
     remember(writer, pending, &written, stamp)?;
     facts.head = written.head;
+    facts.has_waiters |= pending.iter().any(|event| !event.waits_for.is_empty());
+    if pending.iter().any(|event| event.kind == "m.room.create") {
+        let db = writer.rooms.snapshot().await?;
+        facts.find_create(writer, &db).await?;
+    }
     Ok(facts)
 }
 
 impl Turn<'_> {
-    /// Puts a new room on disk: its events, its number, its alias, its place in the directory.
+    /// Commits a new room: its events, its number, its alias, its place in the directory.
     pub(crate) async fn commit_new_room(self, new: NewRoom) -> Result<OwnedRoomId, RoomError> {
         let Turn {
             writer,
@@ -87,19 +108,13 @@ impl Turn<'_> {
             .rooms
             .store()
             .transact(|txn| async move {
-                let room = writer
-                    .rooms
-                    .numbers()
-                    .intern_room(&txn, room_id.as_str())
-                    .await?;
+                let numbers = writer.rooms.numbers();
+                let room = numbers.intern_room(&txn, room_id.as_str()).await?;
                 if txn.get(ROOM_HEADS.at(room)).await?.is_some() {
                     return Err(RoomError::Invalid("a room with this id exists".to_owned()));
                 }
-                let creator = writer
-                    .rooms
-                    .users()
-                    .intern(&txn, new.creator.as_str())
-                    .await?;
+                let users = writer.rooms.users();
+                let creator = users.intern(&txn, new.creator.as_str()).await?;
                 crate::create::write_directory_rows(&txn, room, creator, new).await?;
                 write(writer, &txn, room, head.clone(), pending).await
             })
@@ -119,20 +134,46 @@ async fn write(
 ) -> Result<Written, RoomError> {
     let mut events = Vec::with_capacity(pending.len());
     for event in pending {
-        let slot = txn.slot();
-        let sender = writer
-            .rooms
-            .users()
-            .intern(txn, event.sender.as_str())
-            .await?;
-        let stored = StoredEvent {
-            status: EventStatus::Accepted,
+        let (at, stored) = Writing {
+            writer,
+            txn,
+            room,
+            event,
+        }
+        .write(&mut head)
+        .await?;
+        events.push((at, stored));
+    }
+    head.revision += 1;
+    txn.put(ROOM_HEADS.at(room), &head);
+    Ok(Written { room, head, events })
+}
+
+/// One event, on its way into the transaction.
+struct Writing<'a> {
+    writer: &'a RoomWriter,
+    txn: &'a Txn,
+    room: RoomNumber,
+    event: &'a Pending,
+}
+
+impl Writing<'_> {
+    async fn write(&self, head: &mut RoomHead) -> Result<(At, StoredEvent), RoomError> {
+        let Self {
+            writer,
+            txn,
+            room,
+            event,
+        } = *self;
+        let users = writer.rooms.users();
+        let sender = users.intern(txn, event.sender.as_str()).await?;
+        let mut stored = StoredEvent {
+            verdict: event.verdict.clone(),
+            place: Place::Outlier,
             event_id: event.id.to_string(),
             sender,
-            state_before: head.state,
             replaces: event.replaces,
-            redacted_because: None,
-            joined_before: head.joined,
+            redacted_because: event.redacted_because,
             thread: event.thread.clone(),
             transaction: event.transaction.as_ref().map(|transaction| Transaction {
                 user: sender,
@@ -141,140 +182,275 @@ async fn write(
             }),
             json: event.json.clone(),
         };
-        if let Some(state_key) = &event.state_key {
-            let numbers = writer.rooms.numbers();
-            let key = numbers
-                .intern_state_key(txn, &event.kind, state_key)
-                .await?;
-            let change = [(key, Some(event.number))];
-            head.state = writer
-                .rooms
-                .states()
-                .update(txn, room, head.state, &change)
-                .await?;
-            open_rooms::note_openness(txn, room, &event.kind, state_key, &event.json).await?;
-        }
-        txn.put_placed(EVENTS.at((room, event.number)), &stored, slot);
-        txn.put(EVENT_NUMBERS.at((room, event.id.as_str())), &event.number);
-        txn.append(TIMELINE.end(room), slot, &event.number);
-        txn.append(ROOM_LOG.end(room), slot, &event.number);
-        write_transaction(txn, room, &stored, event);
-        write_redaction(txn, room, event).await?;
-        if let (Some(step), Some(user)) = (event.membership, &event.state_key) {
-            let user = writer.rooms.users().intern(txn, user).await?;
-            write_membership(txn, room, user, sender, event, step, slot).await?;
-            count(&mut head, step);
-        }
-        head.events += 1;
-        server_log::tell(txn, slot, Concern::Room(room));
-        events.push((slot, stored));
-    }
-    txn.put(ROOM_HEADS.at(room), &head);
-    Ok(Written { room, head, events })
-}
-
-fn write_transaction(txn: &Txn, room: RoomNumber, stored: &StoredEvent, event: &Pending) {
-    if let Some(Transaction { user, device, id }) = &stored.transaction {
-        let key = (
-            *user,
-            device.as_str(),
-            room,
-            event.kind.as_str(),
-            id.as_str(),
-        );
-        let sent = SentEvent {
-            event: event.number,
-            at: event.at,
+        let at = match &event.placing {
+            Placing::Outlier => At::Slot(txn.slot()),
+            Placing::Filled(fill) => {
+                stored.place = Place::Backfilled;
+                self.fill(fill);
+                At::Gap(fill.position)
+            }
+            Placing::OnHead => {
+                let before = head.state;
+                At::Slot(self.place(head, before, None, &mut stored).await?)
+            }
+            Placing::Fork(fork) => {
+                let before = fork.before.store(&writer.rooms, txn, room).await?;
+                let slot = self.place(head, before, Some(fork), &mut stored).await?;
+                At::Slot(slot)
+            }
         };
-        txn.put(TRANSACTIONS.at(key), &sent);
+        match at {
+            At::Slot(slot) => txn.put_placed(EVENTS.at((room, event.number)), &stored, slot),
+            At::Gap(position) => {
+                let value = stored.clone();
+                txn.put(EVENTS.at((room, event.number)), &Placed { value, position });
+            }
+        }
+        txn.put(EVENT_NUMBERS.at((room, event.id.as_str())), &event.number);
+        self.write_auth();
+        self.write_transaction(&stored);
+        self.write_redaction().await?;
+        Ok((at, stored))
     }
-}
 
-/// Rewrites the redacted event in its place.
-async fn write_redaction(txn: &Txn, room: RoomNumber, event: &Pending) -> Result<(), RoomError> {
-    let Some(target) = &event.redacts else {
-        return Ok(());
-    };
-    let row = EVENTS.at((room, target.number));
-    let Placed { value, position } = txn.get(row).await?.ok_or(RoomError::Damaged)?;
-    let value = StoredEvent {
-        json: target.redacted_json.clone(),
-        redacted_because: Some(event.number),
-        ..value
-    };
-    txn.put(
-        EVENTS.at((room, target.number)),
-        &Placed { value, position },
-    );
-    Ok(())
-}
+    /// Places an event between its states, moves the current state, and enters both into the logs.
+    async fn place(
+        &self,
+        head: &mut RoomHead,
+        before: StateRoot,
+        fork: Option<&Fork>,
+        stored: &mut StoredEvent,
+    ) -> Result<Slot, RoomError> {
+        let Self {
+            txn, room, event, ..
+        } = *self;
+        let own = self.own_key().await?;
+        let is_rejected = matches!(event.verdict, Verdict::Rejected(_));
+        let after = match own.filter(|_| !is_rejected) {
+            Some(key) => self.updated(before, key, Some(event.number)).await?,
+            None => before,
+        };
+        stored.place = Place::Placed(Placement {
+            state_before: before,
+            state_after: (after != before).then_some(after),
+            joined_before: head.joined,
+        });
+        if !event.is_accepted() {
+            return Ok(txn.slot());
+        }
+        let current = match fork.map(|fork| &fork.current) {
+            None | Some(None) => after,
+            Some(Some(resolved)) => {
+                let rooms = &self.writer.rooms;
+                resolved.store(rooms, txn, room).await?
+            }
+        };
+        let slot = self.log(head, current, own, fork.is_some()).await?;
+        if let Some(fork) = fork {
+            self.open_gap(fork, slot);
+        }
+        Ok(slot)
+    }
 
-/// Writes what a member event says to the rows of the room and of the user. A change within one membership (a new display
-/// name) keeps the place of the last real change.
-async fn write_membership(
-    txn: &Txn,
-    room: RoomNumber,
-    user: UserNumber,
-    by: UserNumber,
-    event: &Pending,
-    step: MembershipStep,
-    slot: Slot,
-) -> Result<(), RoomError> {
-    let membership = step.after;
-    let member = Member {
-        membership,
-        event: event.number,
-    };
-    let user_room = UserRoom {
-        membership,
-        event: event.number,
-        by,
-        forgotten: false,
-    };
-    if step.before == Some(membership) {
-        let old = txn.get(MEMBERS.at((room, user))).await?;
-        let own = txn.get(USER_ROOMS.at((user, room))).await?;
-        if let (Some(old), Some(own)) = (old, own) {
-            let by = if membership == Membership::Join {
-                own.value.by
-            } else {
-                by
+    /// Moves the current state to `current` and enters the event into timeline and log. A change of the state that the event
+    /// does not show is an entry of its own: before the event, so that a timeline can begin with it; behind it where the
+    /// event is a state event that is not in force, so that no timeline shows it.
+    async fn log(
+        &self,
+        head: &mut RoomHead,
+        current: StateRoot,
+        own: Option<StateKeyNumber>,
+        may_differ: bool,
+    ) -> Result<Slot, RoomError> {
+        let Self {
+            writer,
+            txn,
+            room,
+            event,
+        } = *self;
+        let old = head.state;
+        let changes = if may_differ && old != current {
+            writer.rooms.states().diff(txn, room, old, current).await?
+        } else {
+            Vec::new()
+        };
+        let is_in_force = match own {
+            Some(_) if !may_differ => true,
+            Some(key) => {
+                let states = writer.rooms.states();
+                states.get(txn, room, current, key).await? == Some(event.number)
+            }
+            None => true,
+        };
+        let others: Vec<_> = changes
+            .into_iter()
+            .filter(|change| !is_in_force || Some(change.key) != own)
+            .collect();
+        let derived = Derived { writer, txn, room };
+        let mut resolution = None;
+        if !others.is_empty() && is_in_force {
+            let slot = txn.slot();
+            let state = match own {
+                Some(key) => {
+                    let states = writer.rooms.states();
+                    let before = states.get(txn, room, old, key).await?;
+                    self.updated(current, key, before).await?
+                }
+                None => current,
             };
-            let value = UserRoom { by, ..user_room };
-            txn.put(
-                MEMBERS.at((room, user)),
-                &Placed {
-                    value: member,
-                    position: old.position,
-                },
-            );
-            txn.put(
-                USER_ROOMS.at((user, room)),
-                &Placed {
-                    value,
-                    position: own.position,
-                },
-            );
-            return Ok(());
+            self.enter(ROOM_LOG.end(room), slot, None, state);
+            resolution = Some(slot);
+        }
+        let slot = txn.slot();
+        txn.append(TIMELINE.end(room), slot, &event.number);
+        let state = if is_in_force { current } else { old };
+        self.enter(ROOM_LOG.end(room), slot, Some(event.number), state);
+        if !is_in_force {
+            let slot = txn.slot();
+            self.enter(ROOM_LOG.end(room), slot, None, current);
+            resolution = Some(slot);
+        }
+        head.state = current;
+        if let Some(at) = resolution {
+            for change in &others {
+                derived.apply(head, *change, at, None).await?;
+            }
+        }
+        if let Some(key) = own.filter(|_| is_in_force) {
+            let change = derive::own_change(key, event.replaces, event.number);
+            let change = if may_differ {
+                let states = writer.rooms.states();
+                let before = states.get(txn, room, old, key).await?;
+                derive::own_change(key, before, event.number)
+            } else {
+                change
+            };
+            derived.apply(head, change, slot, Some(event)).await?;
+        }
+        Ok(slot)
+    }
+
+    fn enter(
+        &self,
+        end: database::LogEnd<LogEntry>,
+        slot: Slot,
+        event: Option<EventNumber>,
+        state: StateRoot,
+    ) {
+        self.txn.append(end, slot, &LogEntry { event, state });
+        server_log::tell(self.txn, slot, Concern::Room(self.room));
+    }
+
+    async fn own_key(&self) -> Result<Option<StateKeyNumber>, RoomError> {
+        let Some(state_key) = &self.event.state_key else {
+            return Ok(None);
+        };
+        let numbers = self.writer.rooms.numbers();
+        let key = numbers.intern_state_key(self.txn, &self.event.kind, state_key);
+        Ok(Some(key.await?))
+    }
+
+    async fn updated(
+        &self,
+        root: StateRoot,
+        key: StateKeyNumber,
+        event: Option<EventNumber>,
+    ) -> Result<StateRoot, RoomError> {
+        let states = self.writer.rooms.states();
+        let change = [(key, event)];
+        Ok(states.update(self.txn, self.room, root, &change).await?)
+    }
+
+    /// Notes the gap before an event whose previous events are missing.
+    fn open_gap(&self, fork: &Fork, slot: Slot) {
+        if fork.missing.is_empty() {
+            return;
+        }
+        let gap = Gap {
+            missing: fork.missing.iter().map(ToString::to_string).collect(),
+            next_slot: u32::MAX,
+        };
+        self.txn.append(GAPS.end(self.room), slot, &gap);
+        for id in &fork.missing {
+            let row = MISSING_EVENTS.at((self.room, id.as_str()));
+            self.txn.put_placed(row, &(), slot);
         }
     }
-    txn.put_placed(MEMBERS.at((room, user)), &member, slot);
-    txn.put_placed(USER_ROOMS.at((user, room)), &user_room, slot);
-    txn.append(MEMBER_HISTORY.end((room, user)), slot, &membership);
-    server_log::tell(txn, slot, Concern::User(user));
-    Ok(())
-}
 
-fn count(head: &mut RoomHead, step: MembershipStep) {
-    match step.before {
-        Some(Membership::Join) => head.joined -= 1,
-        Some(Membership::Invite) => head.invited -= 1,
-        Some(Membership::Knock | Membership::Leave | Membership::Ban) | None => {}
+    /// Puts an event into a gap, and closes the gap with its last one.
+    fn fill(&self, fill: &Fill) {
+        let Self {
+            txn, room, event, ..
+        } = *self;
+        txn.delete(MISSING_EVENTS.at((room, event.id.as_str())));
+        for id in &fill.now_missing {
+            let row = Placed {
+                value: (),
+                position: fill.gap,
+            };
+            txn.put(MISSING_EVENTS.at((room, id.as_str())), &row);
+        }
+        if fill.row.missing.is_empty() || fill.row.next_slot < FIRST_FILLED_SLOT {
+            txn.delete(GAPS.at((room, fill.gap)));
+        } else {
+            txn.put(GAPS.at((room, fill.gap)), &fill.row);
+        }
+        if event.is_accepted() {
+            txn.put(TIMELINE.at((room, fill.position)), &event.number);
+        }
     }
-    match step.after {
-        Membership::Join => head.joined += 1,
-        Membership::Invite => head.invited += 1,
-        Membership::Knock | Membership::Leave | Membership::Ban => {}
+
+    /// The edges from which auth chains are walked, and what the verdict waits for.
+    fn write_auth(&self) {
+        let Self {
+            txn, room, event, ..
+        } = *self;
+        if event.state_key.is_some() {
+            let edges = AuthEdges(event.auth.clone());
+            txn.put(AUTH_EDGES.at((room, event.number)), &edges);
+        }
+        for id in &event.settled {
+            txn.delete(AUTH_WAITERS.at((room, id.as_str(), event.number)));
+        }
+        for id in &event.waits_for {
+            txn.put(AUTH_WAITERS.at((room, id.as_str(), event.number)), &());
+        }
+    }
+
+    fn write_transaction(&self, stored: &StoredEvent) {
+        if let Some(Transaction { user, device, id }) = &stored.transaction {
+            let kind = self.event.kind.as_str();
+            let key = (*user, device.as_str(), self.room, kind, id.as_str());
+            let sent = SentEvent {
+                event: self.event.number,
+                at: self.event.at,
+            };
+            self.txn.put(TRANSACTIONS.at(key), &sent);
+        }
+    }
+
+    /// Rewrites the redacted event in its place, or notes that its target is not there yet.
+    async fn write_redaction(&self) -> Result<(), RoomError> {
+        let Self {
+            txn, room, event, ..
+        } = *self;
+        if let Some(target) = &event.redacts_later {
+            let key = (room, target.as_str(), event.number);
+            txn.put(EARLY_REDACTIONS.at(key), &());
+        }
+        let Some(target) = &event.redacts else {
+            return Ok(());
+        };
+        let row = EVENTS.at((room, target.number));
+        let Placed { value, position } = txn.get(row).await?.ok_or(RoomError::Damaged)?;
+        let value = StoredEvent {
+            json: target.redacted_json.clone(),
+            redacted_because: Some(event.number),
+            ..value
+        };
+        let row = EVENTS.at((room, target.number));
+        txn.put(row, &Placed { value, position });
+        Ok(())
     }
 }
 
@@ -285,8 +461,11 @@ fn remember(
     written: &Written,
     stamp: Stamp,
 ) -> Result<(), RoomError> {
-    for (event, (slot, stored)) in pending.iter().zip(&written.events) {
-        let position = slot.at(stamp);
+    for (event, (at, stored)) in pending.iter().zip(&written.events) {
+        let position = match at {
+            At::Slot(slot) => slot.at(stamp),
+            At::Gap(position) => *position,
+        };
         let event = Event::from_stored(written.room, event.number, position, stored.clone())?;
         writer.rooms.events().insert(stamp, event);
     }

@@ -10,9 +10,10 @@ use ruma::{
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
+    build::Draft,
     commit::NewRoom,
     handle::RoomWriter,
-    turn::{Draft, Turn},
+    turn::{Pause, Turn},
 };
 use rooms_store::{
     RoomError,
@@ -83,7 +84,8 @@ impl RoomWriter {
         // Redaction keeps all of it, so that no two create events have one hash.
         content.insert(NONCE.to_owned(), self.shared.random.token(18).into());
         turn.append(Draft::state(creator, "m.room.create", "", &content)?)
-            .await?;
+            .await
+            .map_err(Pause::into_error)?;
         let profile = self.member_content(creator, "join").await?;
         turn.append(Draft::state(
             creator,
@@ -91,10 +93,12 @@ impl RoomWriter {
             creator.as_str(),
             &profile,
         )?)
-        .await?;
+        .await
+        .map_err(Pause::into_error)?;
         for (kind, state_key, content) in first_state(&request, rules, alias.as_deref())? {
             turn.append(Draft::state(creator, &kind, &state_key, &content)?)
-                .await?;
+                .await
+                .map_err(Pause::into_error)?;
         }
         for user in &request.invite {
             let mut content = self.member_content(user, "invite").await?;
@@ -107,7 +111,8 @@ impl RoomWriter {
                 user.as_str(),
                 &content,
             )?)
-            .await?;
+            .await
+            .map_err(Pause::into_error)?;
         }
         let creator = creator.clone();
         let room = NewRoom {

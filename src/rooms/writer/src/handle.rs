@@ -1,6 +1,6 @@
 //! The handle through which rooms are changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use database::{Clock, Random};
 use federation::Keys;
@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) config: WriterConfig,
     pub(crate) registry: Registry,
+    /// Numbers the calls that receive events.
+    pub(crate) lanes: AtomicU64,
     pub(crate) typing: Typing,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::send::{Message, Redaction, Sent, State, TransactionId};
 use crate::{
+    build::Draft,
     registry::Intent,
-    turn::{Draft, Target, Turn},
+    turn::{Pause, Target, Turn},
 };
 use rooms_store::{
     RoomError,
@@ -16,8 +17,8 @@ use rooms_store::{
 };
 
 impl Turn<'_> {
-    /// Whether this intent needs on disk what this turn has only built.
-    pub(crate) fn must_end_before(&self, intent: &Intent) -> bool {
+    /// Whether this intent reads from the store what this turn has only built.
+    fn needs_commit(&self, intent: &Intent) -> bool {
         let Intent::Redaction(redaction) = intent else {
             return false;
         };
@@ -31,7 +32,10 @@ impl Turn<'_> {
     }
 
     /// Does what an intent asks, or leaves the turn as it was.
-    pub(crate) async fn perform(&mut self, intent: &Intent) -> Result<Sent, RoomError> {
+    pub(crate) async fn perform(&mut self, intent: &Intent) -> Result<Sent, Pause> {
+        if self.needs_commit(intent) {
+            return Err(Pause::CommitFirst);
+        }
         match intent {
             Intent::Message(message) => self.message(message).await,
             Intent::State(state) => self.state(state).await,
@@ -41,7 +45,7 @@ impl Turn<'_> {
         }
     }
 
-    async fn message(&mut self, message: &Message) -> Result<Sent, RoomError> {
+    async fn message(&mut self, message: &Message) -> Result<Sent, Pause> {
         self.require_joined(&message.sender).await?;
         let transaction = message.transaction.as_ref();
         if let Some(sent) = self
@@ -62,9 +66,9 @@ impl Turn<'_> {
         .await
     }
 
-    async fn state(&mut self, state: &State) -> Result<Sent, RoomError> {
+    async fn state(&mut self, state: &State) -> Result<Sent, Pause> {
         if state.kind == "m.room.create" {
-            return Err(RoomError::Invalid("a room has one create event".to_owned()));
+            return Err(RoomError::Invalid("a room has one create event".to_owned()).into());
         }
         let content = if state.kind == "m.room.member" {
             self.member_state(state).await?
@@ -149,7 +153,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    async fn redaction(&mut self, redaction: &Redaction) -> Result<Sent, RoomError> {
+    async fn redaction(&mut self, redaction: &Redaction) -> Result<Sent, Pause> {
         self.require_joined(&redaction.sender).await?;
         let transaction = redaction.transaction.as_ref();
         let kind = "m.room.redaction";

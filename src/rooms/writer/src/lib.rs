@@ -1,32 +1,43 @@
 //! Each room's single writer: everything that becomes an event passes here, one task per active room.
 //!
 //! The task (`task`) has a mailbox bounded in count and bytes (`registry`), is started on demand and retired when idle. It
-//! takes what is in its mailbox as one batch: builds and authorizes each event (`turn`), then commits all of them in one
-//! transaction (`commit`). An event that fails does not fail its batch. After a conflict or an error the writer drops what
+//! takes what is in its mailbox as one batch. Local intents (`intents`) become signed events (`build`), events of other servers
+//! are judged and placed (`receive`); both join one turn (`turn`), which is committed as one transaction (`commit`). Forked
+//! states are resolved beside the room's other work (`resolution`). An event that fails does not fail its batch. After a conflict or an error the writer drops what
 //! it knows of the room and loads it again.
 
+mod build;
 mod commit;
 mod create;
+mod derive;
 mod facts;
 mod forget;
+mod graph;
 mod handle;
 mod intents;
 mod membership;
 mod memberships;
 mod open;
 mod open_rooms;
+mod receive;
+mod received;
 mod registry;
+mod remote;
+mod resolution;
 mod send;
+mod state_set;
 mod task;
 mod transactions;
 mod turn;
 mod typing;
 mod user_jobs;
+mod verdicts;
 
 pub use crate::{
     create::{CreateRoom, InitialState, Preset, Visibility},
     handle::{MailboxLimits, RoomWriter, WriterConfig},
     membership::{Change, MembershipRequest},
+    received::{Arrival, Outcome, ReceivedPdu},
     send::{Message, Redaction, Sent, State, TransactionId},
     transactions::REMEMBERED,
     typing::Typing,

@@ -5,7 +5,10 @@ use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::turn::{Draft, Turn};
+use crate::{
+    build::Draft,
+    turn::{Pause, Turn},
+};
 use crate::{
     membership::{Change, MembershipRequest},
     send::Sent,
@@ -24,7 +27,7 @@ impl Turn<'_> {
     pub(crate) async fn change_membership(
         &mut self,
         request: &MembershipRequest,
-    ) -> Result<Sent, RoomError> {
+    ) -> Result<Sent, Pause> {
         let before = self.membership(&request.target).await?;
         check_change(request.change, before)?;
         let target = request.target.as_str();
@@ -63,10 +66,10 @@ impl Turn<'_> {
     }
 
     /// The member event of a joined user, again, with the profile of now.
-    pub(crate) async fn profile(&mut self, user: &UserId) -> Result<Sent, RoomError> {
+    pub(crate) async fn profile(&mut self, user: &UserId) -> Result<Sent, Pause> {
         let entry = self.entry("m.room.member", user.as_str()).await?;
         let Some(entry) = entry.filter(|entry| entry.membership == Some(Membership::Join)) else {
-            return Err(RoomError::NotInRoom);
+            return Err(RoomError::NotInRoom.into());
         };
         let before: Map<String, Value> =
             serde_json::from_str(entry.event.content()).map_err(|_| RoomError::Damaged)?;

@@ -1,6 +1,6 @@
 //! Starting the writer: the handle, and the background tasks that work through it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use database::{Clock, Random};
 use federation::Keys;
@@ -30,6 +30,7 @@ impl RoomWriter {
             rooms,
             Shared {
                 registry: Registry::new(config.mailbox),
+                lanes: AtomicU64::new(0),
                 typing: Typing::new(clock.clone(), &*random),
                 clock,
                 random,

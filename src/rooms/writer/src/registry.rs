@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::{
     handle::{MailboxLimits, RoomWriter},
     membership::MembershipRequest,
+    received::{Arrival, Outcome, ReceivedPdu},
     send::{Message, Redaction, Sent, State},
 };
 use rooms_store::RoomError;
@@ -32,28 +33,83 @@ pub(crate) enum Intent {
     Profile(ruma::OwnedUserId),
 }
 
-/// One intent in a mailbox, with where its answer goes.
+/// One thing for a room's writer to do, and where its answer goes.
 pub(crate) struct Command {
-    pub(crate) intent: Intent,
-    pub(crate) answer: oneshot::Sender<Result<Sent, RoomError>>,
+    pub(crate) work: Work,
     bytes: usize,
+    /// How often its resolution was overtaken by another commit.
+    pub(crate) losses: u32,
+}
+
+pub(crate) enum Work {
+    Intent {
+        intent: Box<Intent>,
+        answer: oneshot::Sender<Result<Sent, RoomError>>,
+    },
+    Receive {
+        pdu: Box<ReceivedPdu>,
+        arrival: Arrival,
+        /// Events of one call stay in order, also where one of them waits for a resolution.
+        lane: u64,
+        answer: oneshot::Sender<Result<Outcome, RoomError>>,
+    },
 }
 
 impl Command {
-    /// A command and the place where its answer will come.
+    /// A command of a local user and the place where its answer will come.
     pub(crate) fn new(
         intent: Intent,
         bytes: usize,
     ) -> (Self, oneshot::Receiver<Result<Sent, RoomError>>) {
         let (answer, receiver) = oneshot::channel();
-        (
-            Self {
-                intent,
-                answer,
-                bytes,
-            },
-            receiver,
-        )
+        let work = Work::Intent {
+            intent: Box::new(intent),
+            answer,
+        };
+        let command = Self {
+            work,
+            bytes,
+            losses: 0,
+        };
+        (command, receiver)
+    }
+
+    /// An event of another server and the place where its outcome will come.
+    pub(crate) fn receive(
+        pdu: ReceivedPdu,
+        arrival: Arrival,
+        lane: u64,
+    ) -> (Self, oneshot::Receiver<Result<Outcome, RoomError>>) {
+        let (answer, receiver) = oneshot::channel();
+        let bytes = pdu.json.len();
+        let work = Work::Receive {
+            pdu: Box::new(pdu),
+            arrival,
+            lane,
+            answer,
+        };
+        let command = Self {
+            work,
+            bytes,
+            losses: 0,
+        };
+        (command, receiver)
+    }
+
+    pub(crate) fn lane(&self) -> Option<u64> {
+        match &self.work {
+            Work::Intent { .. } => None,
+            Work::Receive { lane, .. } => Some(*lane),
+        }
+    }
+
+    /// Answers with an error.
+    pub(crate) fn refuse(self, error: RoomError) {
+        // A caller that is gone needs no answer.
+        match self.work {
+            Work::Intent { answer, .. } => drop(answer.send(Err(error))),
+            Work::Receive { answer, .. } => drop(answer.send(Err(error))),
+        }
     }
 }
 
@@ -115,6 +171,32 @@ impl Registry {
         }
     }
 
+    /// Like `submit`, for events of other servers: waits while the mailbox is full.
+    pub(crate) async fn submit_waiting(
+        &self,
+        writer: &RoomWriter,
+        room: RoomNumber,
+        mut command: Command,
+    ) -> Result<(), RoomError> {
+        loop {
+            if writer.shared.stop.is_cancelled() {
+                return Err(RoomError::ShuttingDown);
+            }
+            let mailbox = self.mailbox(writer, room);
+            let bytes = command.bytes;
+            match mailbox.commands.send(command).await {
+                Ok(()) => {
+                    mailbox.bytes.fetch_add(bytes, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(mpsc::error::SendError(back)) => {
+                    command = back;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
     fn mailbox(&self, writer: &RoomWriter, room: RoomNumber) -> Mailbox {
         let mut mailboxes = self
             .mailboxes
@@ -164,11 +246,10 @@ impl Inbox {
     /// Waits for commands and takes up to `limit` of them; 0 when the mailbox is closed and empty.
     pub(crate) async fn take(&mut self, group: &mut Vec<Command>, limit: usize) -> usize {
         let taken = self.commands.recv_many(group, limit).await;
-        let bytes: usize = group[group.len() - taken..]
-            .iter()
-            .map(|command| command.bytes)
-            .sum();
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        for command in &group[group.len() - taken..] {
+            // A remote event may be counted only after it was taken: the sum wraps around to the right value.
+            self.bytes.fetch_sub(command.bytes, Ordering::Relaxed);
+        }
         taken
     }
 

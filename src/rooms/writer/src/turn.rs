@@ -1,45 +1,28 @@
-//! A writer's turn: events are built on what the room knows and on those built before them in the same turn.
+//! A writer's turn: events are taken in on top of what the room knows and of those taken in before them in the same turn.
 //!
-//! Ids, times and signatures are made here, before the transaction whose body may run again.
+//! Local events come from `build`, those of other servers from `receive`; both end in [`Turn::take`], and after that nothing
+//! tells them apart. Ids, times and signatures exist before the transaction, whose body may run again.
 
 use std::{collections::HashMap, sync::Arc};
 
-use database::{Millis, Snapshot};
-use protocol::{
-    authorize::{self, AuthEvent},
-    content::Content,
-    event::{self, Depth, SignedPdu},
-    scan,
+use database::{Millis, Position, Snapshot, StoreError};
+use protocol::{authorize::AuthEvent, content::ContentError};
+use rooms_store::{
+    Membership, RoomError, Verdict,
+    state_map::{EventNumber, StateKeyNumber},
+    tables::{Extremity, Gap, Thread},
 };
 use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
-    UInt, UserId,
-    events::{StateEventType, TimelineEventType},
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
     room_version_rules::RoomVersionRules,
 };
-use serde_json::{Map, Value};
 
-use crate::facts::{Facts, Pair, StateEntry};
 use crate::{
+    facts::{Facts, Pair, StateEntry},
     handle::RoomWriter,
-    send::{Sent, TransactionId},
+    send::TransactionId,
+    state_set::StateSet,
 };
-use rooms_store::{
-    RoomError,
-    state_map::EventNumber,
-    tables::{Extremity, Membership, Thread},
-};
-
-/// An event that is wanted; the turn adds what the room says.
-pub(crate) struct Draft {
-    pub(crate) sender: OwnedUserId,
-    pub(crate) kind: String,
-    pub(crate) state_key: Option<String>,
-    pub(crate) content: Content,
-    pub(crate) transaction: Option<TransactionId>,
-    pub(crate) timestamp: Option<u64>,
-    pub(crate) redacts: Option<Target>,
-}
 
 /// The event that a redaction empties.
 #[derive(Debug, Clone)]
@@ -50,56 +33,138 @@ pub(crate) struct Target {
     pub(crate) redacted_json: String,
 }
 
-/// An event that is built, signed and authorized, and not on disk yet.
+/// Where an event goes in the room's graph, and what the room's state is around it.
+#[derive(Clone, Debug)]
+pub(crate) enum Placing {
+    /// Known only as part of a state or of an auth chain.
+    Outlier,
+    /// It follows all extremities: the state before it is the current one.
+    OnHead,
+    /// It follows other events than the extremities.
+    Fork(Fork),
+    /// It fills a gap in the timeline.
+    Filled(Fill),
+}
+
+/// The place of an event in a gap.
+#[derive(Clone, Debug)]
+pub(crate) struct Fill {
+    pub(crate) gap: Position,
+    pub(crate) position: Position,
+    /// The gap's row afterwards.
+    pub(crate) row: Gap,
+    /// Events that the gap misses from now on.
+    pub(crate) now_missing: Vec<OwnedEventId>,
+}
+
+/// An event that does not follow all extremities.
+#[derive(Clone, Debug)]
+pub(crate) struct Fork {
+    pub(crate) before: StateSet,
+    /// The current state after it; `None` where it is the state after the event itself.
+    pub(crate) current: Option<StateSet>,
+    /// Previous events that are not held: a gap opens before the event.
+    pub(crate) missing: Vec<OwnedEventId>,
+}
+
+/// An event with its verdict and place, not stored yet.
 pub(crate) struct Pending {
     pub(crate) number: EventNumber,
     pub(crate) id: OwnedEventId,
     pub(crate) json: String,
-    /// When it was built.
+    /// When it was built or received.
     pub(crate) at: Millis,
     pub(crate) sender: OwnedUserId,
     pub(crate) kind: String,
     pub(crate) state_key: Option<String>,
+    pub(crate) membership: Option<Membership>,
+    pub(crate) verdict: Verdict,
+    pub(crate) placing: Placing,
+    /// Its auth events, as far as they are held.
+    pub(crate) auth: Vec<EventNumber>,
+    /// Auth events that are not held, or whose verdict may still change.
+    pub(crate) waits_for: Vec<OwnedEventId>,
+    /// Auth events that it waited for until now.
+    pub(crate) settled: Vec<OwnedEventId>,
+    /// The event in the state before it that it replaces.
     pub(crate) replaces: Option<EventNumber>,
-    pub(crate) membership: Option<MembershipStep>,
     pub(crate) transaction: Option<TransactionId>,
+    /// The redaction that emptied it before it arrived.
+    pub(crate) redacted_because: Option<EventNumber>,
     pub(crate) redacts: Option<Target>,
+    /// The target of a redaction that is not held yet.
+    pub(crate) redacts_later: Option<OwnedEventId>,
     pub(crate) thread: Option<Thread>,
+    /// Whether this server built it.
+    pub(crate) is_new: bool,
 }
 
-/// What an `m.room.member` event changes.
+impl Pending {
+    /// Whether the room's timeline and log show it.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.verdict == Verdict::Accepted && !matches!(self.placing, Placing::Outlier)
+    }
+}
+
+/// A state to look into: the current one, or any other.
 #[derive(Clone, Copy)]
-pub(crate) struct MembershipStep {
-    pub(crate) before: Option<Membership>,
-    pub(crate) after: Membership,
+pub(crate) enum View<'v> {
+    Current,
+    At(&'v StateSet),
+}
+
+/// Why an event is not taken in yet.
+#[derive(Debug)]
+pub(crate) enum Pause {
+    /// What this turn has so far must be committed first.
+    CommitFirst,
+    /// These states must be resolved first.
+    Resolve(Resolution),
+    Failed(RoomError),
+}
+
+/// States to be resolved, with the event that some of them name and that is not stored yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolution {
+    pub(crate) sets: Vec<StateSet>,
+    pub(crate) new: Option<crate::resolution::NewEvent>,
+}
+
+impl From<RoomError> for Pause {
+    fn from(error: RoomError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<StoreError> for Pause {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ContentError> for Pause {
+    fn from(error: ContentError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Pause {
+    /// For turns that never pause: those of a new room.
+    pub(crate) fn into_error(self) -> RoomError {
+        match self {
+            Self::Failed(error) => error,
+            Self::CommitFirst | Self::Resolve(_) => RoomError::Damaged,
+        }
+    }
 }
 
 pub(crate) struct Turn<'a> {
     pub(crate) writer: &'a RoomWriter,
     pub(crate) db: Snapshot,
     pub(crate) facts: Facts,
+    /// What this turn changed in the current state.
     pub(crate) changes: HashMap<Pair, Arc<StateEntry>>,
     pub(crate) pending: Vec<Pending>,
-}
-
-impl Draft {
-    /// A state event with this content.
-    pub(crate) fn state(
-        sender: &UserId,
-        kind: &str,
-        state_key: &str,
-        content: &Map<String, Value>,
-    ) -> Result<Self, RoomError> {
-        Ok(Self {
-            sender: sender.to_owned(),
-            kind: kind.to_owned(),
-            state_key: Some(state_key.to_owned()),
-            content: Content::of(content)?,
-            transaction: None,
-            timestamp: None,
-            redacts: None,
-        })
-    }
 }
 
 impl<'a> Turn<'a> {
@@ -122,17 +187,14 @@ impl<'a> Turn<'a> {
         let db = writer.rooms.snapshot().await?;
         let mut facts = Facts::of_new_room(version, rules);
         if !rules.authorization.room_create_event_id_as_room_id {
-            let id = format!(
-                "!{}:{}",
-                writer.shared.random.token(18),
-                writer.rooms.server_name()
-            );
+            let random = &writer.shared.random;
+            let id = format!("!{}:{}", random.token(18), writer.rooms.server_name());
             facts.room_id = Some(OwnedRoomId::try_from(id).map_err(|_| RoomError::Damaged)?);
         }
         Ok(Self::new(writer, db, facts))
     }
 
-    /// One piece of the state, with what this turn has changed.
+    /// One piece of the current state, with what this turn has changed.
     pub(crate) async fn entry(
         &mut self,
         kind: &str,
@@ -145,7 +207,41 @@ impl<'a> Turn<'a> {
         self.facts.entry(self.writer, &self.db, &pair).await
     }
 
-    /// The membership of a user, with what this turn has changed.
+    /// One piece of any state.
+    pub(crate) async fn entry_in(
+        &mut self,
+        view: View<'_>,
+        kind: &str,
+        state_key: &str,
+    ) -> Result<Option<Arc<StateEntry>>, RoomError> {
+        let set = match view {
+            View::Current => return self.entry(kind, state_key).await,
+            View::At(set) => set,
+        };
+        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
+        let rooms = &self.writer.rooms;
+        let Some(key) = self.state_key_number(kind, state_key).await? else {
+            return Ok(None);
+        };
+        match set.get(rooms, &self.db, room, key).await? {
+            Some(number) => StateEntry::load(self.writer, &self.db, room, number)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The number of a (type, state key) pair; `None` if no room ever had it.
+    pub(crate) async fn state_key_number(
+        &self,
+        kind: &str,
+        state_key: &str,
+    ) -> Result<Option<StateKeyNumber>, RoomError> {
+        let numbers = self.writer.rooms.numbers();
+        Ok(numbers.find_state_key(&self.db, kind, state_key).await?)
+    }
+
+    /// The current membership of a user, with what this turn has changed.
     pub(crate) async fn membership(
         &mut self,
         user: &UserId,
@@ -154,121 +250,30 @@ impl<'a> Turn<'a> {
         Ok(entry.and_then(|entry| entry.membership))
     }
 
-    /// Builds, signs and authorizes an event and takes it into the turn; if that fails, the turn is as before.
-    pub(crate) async fn append(&mut self, draft: Draft) -> Result<Sent, RoomError> {
-        let rules = self.facts.rules;
-        let mut unsigned = self.unsigned(&draft);
-        let mut auth_state = Vec::new();
-        for (kind, state_key) in authorize::auth_types(rules, &unsigned)? {
-            let Some(entry) = self.entry(&kind.to_string(), &state_key).await? else {
-                continue;
-            };
-            unsigned.auth_events.push(entry.event.id().to_owned());
-            auth_state.push((kind, state_key, entry));
-        }
-        if let Some(create) = self.entry("m.room.create", "").await? {
-            auth_state.push((StateEventType::RoomCreate, String::new(), create));
-        }
-        authorize::authorize(rules, &unsigned, |kind, state_key| {
-            let found = auth_state
-                .iter()
-                .find(|(k, s, _)| k == kind && s == state_key);
-            found.map(|(_, _, entry)| entry.event.clone())
-        })?;
-        let signed = unsigned.sign(&self.writer.shared.keys)?;
-        self.accept(draft, signed, unsigned.depth.0).await
-    }
-
-    /// The event without its auth events, and not signed yet.
-    fn unsigned(&self, draft: &Draft) -> event::Draft {
-        let ends = &self.facts.head.extremities;
-        let now = draft
-            .timestamp
-            .unwrap_or_else(|| self.writer.shared.clock.now().0);
-        event::Draft {
-            rules: self.facts.rules,
-            room_id: self.facts.room_id.clone(),
-            sender: draft.sender.clone(),
-            kind: TimelineEventType::from(draft.kind.as_str()),
-            state_key: draft.state_key.clone(),
-            content: draft.content.clone(),
-            auth_events: Vec::new(),
-            prev_events: ends
-                .iter()
-                .filter_map(|end| EventId::parse(&end.event_id).ok())
-                .collect(),
-            depth: Depth::after(ends.iter().map(|end| Depth(end.depth))),
-            origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::new_saturating(now)),
-            redacts: draft.redacts.as_ref().map(|target| target.id.clone()),
-            old_format: None,
-        }
-    }
-
-    /// Takes an authorized event into the turn.
-    async fn accept(
+    /// Takes an event into the turn: from here on nothing depends on where it came from. `extremities` are those after it.
+    pub(crate) fn take(
         &mut self,
-        draft: Draft,
-        signed: SignedPdu,
-        depth: u64,
-    ) -> Result<Sent, RoomError> {
-        let number = self.writer.rooms.numbers().next_event().await?;
-        let thread = match self.facts.room {
-            Some(room) => {
-                let content = draft.content.as_str();
-                self.writer
-                    .rooms
-                    .find_thread(&self.db, room, content)
-                    .await?
-            }
-            None => None,
-        };
-        let mut pending = Pending {
-            number,
-            id: signed.event_id.clone(),
-            json: signed.json,
-            at: self.writer.shared.clock.now(),
-            sender: draft.sender,
-            kind: draft.kind,
-            state_key: draft.state_key,
-            replaces: None,
-            membership: None,
-            transaction: draft.transaction,
-            redacts: draft.redacts,
-            thread,
-        };
-        if let Some(state_key) = pending.state_key.clone() {
-            let event = AuthEvent::parse(pending.id.clone(), &pending.json)
-                .map_err(|error| RoomError::BadContent(error.to_string()))?;
-            let before = self.entry(&pending.kind, &state_key).await?;
-            pending.replaces = before.as_ref().map(|entry| entry.number);
-            let membership = member_word(&pending.kind, event.content());
-            pending.membership = membership.map(|after| MembershipStep {
-                before: before.and_then(|entry| entry.membership),
-                after,
-            });
+        pending: Pending,
+        event: &AuthEvent,
+        extremities: Option<Vec<Extremity>>,
+    ) {
+        if let Some(extremities) = extremities {
+            self.facts.head.extremities = extremities;
+        }
+        let is_on_head = matches!(pending.placing, Placing::OnHead);
+        if let Some(state_key) = pending
+            .state_key
+            .as_deref()
+            .filter(|_| is_on_head && pending.is_accepted())
+        {
             let entry = StateEntry {
-                number,
-                event,
-                membership,
+                number: pending.number,
+                event: event.clone(),
+                membership: pending.membership,
             };
             let pair = (pending.kind.as_str().into(), state_key.into());
             self.changes.insert(pair, Arc::new(entry));
         }
-        let event_id = signed.event_id;
-        self.facts.room_id = Some(signed.room_id);
-        self.facts.head.extremities = vec![Extremity {
-            event_id: event_id.to_string(),
-            depth,
-        }];
         self.pending.push(pending);
-        Ok(Sent { event_id })
     }
-}
-
-/// The membership that a member event's content says.
-fn member_word(kind: &str, content: &str) -> Option<Membership> {
-    if kind != "m.room.member" {
-        return None;
-    }
-    Membership::parse(&scan::string_member(content, "membership")?)
 }

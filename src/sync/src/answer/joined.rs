@@ -9,7 +9,7 @@ use super::{
     Candidate, Context,
     account_data::IfNone,
     ephemeral::{self, Receipts},
-    state::{End, StateChanges},
+    state::StateChanges,
     summary,
     timeline::{Timeline, Window},
 };
@@ -29,28 +29,25 @@ pub(super) async fn write(
         .recent
         .get(&parts.history, &parts.notifier, context.db, room.number)
         .await?;
-    let member = Member {
+    let member = room.row.event.map(|event| Member {
         membership: room.row.membership,
-        event: room.row.event,
-    };
-    let mut viewer = Viewer::of_member(room.number, context.request.user, Some(member));
+        event,
+    });
+    let mut viewer = Viewer::of_member(room.number, context.request.user, member);
     let timeline = timeline(context, candidate, &recent, &mut viewer).await?;
-    let end = End {
-        root: recent.state,
-        leave: None,
-    };
+    let end = recent.state;
     let since = match context.since_stamp() {
         Some(since) if !is_whole && candidate.has_news => Some(
             recent
                 .state_at(&parts.history, context.db, room.number, since)
                 .await?,
         ),
-        Some(_) if !is_whole => Some(end.root),
+        Some(_) if !is_whole => Some(end),
         Some(_) | None => None,
     };
-    let mut state = StateChanges::read(context, room, since, &timeline, &end).await?;
+    let mut state = StateChanges::read(context, room, since, &timeline, end).await?;
     let heroes = if state.changed_members {
-        summary::heroes(context, room, end.root).await?
+        summary::heroes(context, room, end).await?
     } else {
         Vec::new()
     };
@@ -109,7 +106,7 @@ async fn timeline(
         after,
         through: Position::last_of(now),
     };
-    let mut timeline = Timeline::read(context, room, recent, viewer, window).await?;
+    let mut timeline = Timeline::read(context, room, recent, viewer, window, recent.state).await?;
     if is_new && context.since.is_some() {
         timeline.limited = true;
     }

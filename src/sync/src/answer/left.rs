@@ -12,7 +12,7 @@ use rooms_store::{
 use super::{
     Context,
     account_data::IfNone,
-    state::{End, StateChanges},
+    state::StateChanges,
     timeline::{Timeline, Window},
 };
 use crate::{json::Json, own_rooms::OwnRoom, request::SyncError};
@@ -42,18 +42,20 @@ pub(super) async fn write(
         return Ok(());
     }
     let parts = context.parts;
-    let leave = leave_event(context, room).await?;
-    let member = Member {
+    let member = room.row.event.map(|event| Member {
         membership: room.row.membership,
-        event: leave.number,
-    };
-    let mut viewer = Viewer::of_member(room.number, context.request.user, Some(member));
-    let end = End {
-        root: leave.state_before,
-        leave: Some(leave.clone()),
-    };
-    let (timeline, state) = match stay(context, room, &leave).await? {
-        Stay::None => (Timeline::of_one(leave, context.db.stamp()), None),
+        event,
+    });
+    let mut viewer = Viewer::of_member(room.number, context.request.user, member);
+    let end = parts
+        .rooms
+        .state_at(context.db, room.number, room.since)
+        .await?;
+    let (timeline, state) = match stay(context, room).await? {
+        Stay::None => match leave_event(context, room).await? {
+            Some(leave) => (Timeline::of_one(leave, context.db.stamp(), end), None),
+            None => return Ok(()),
+        },
         stay => {
             let recent = parts
                 .recent
@@ -68,13 +70,14 @@ pub(super) async fn write(
             };
             let window = Window {
                 after,
-                through: leave.position,
+                through: room.since,
             };
-            let mut timeline = Timeline::read(context, room, &recent, &mut viewer, window).await?;
+            let mut timeline =
+                Timeline::read(context, room, &recent, &mut viewer, window, end).await?;
             if since.is_none() && context.since.is_some() {
                 timeline.limited = true;
             }
-            let mut state = StateChanges::read(context, room, since, &timeline, &end).await?;
+            let mut state = StateChanges::read(context, room, since, &timeline, end).await?;
             state.choose_members(context, room, &timeline, &[]).await?;
             (timeline, Some(state))
         }
@@ -95,23 +98,29 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// The event that ended it. The list of rooms may hold a later one that says the same again.
-async fn leave_event(context: &Context<'_>, room: &OwnRoom) -> Result<Arc<Event>, SyncError> {
+/// The member event in force: `None` where resolution left the user without one.
+async fn leave_event(
+    context: &Context<'_>,
+    room: &OwnRoom,
+) -> Result<Option<Arc<Event>>, SyncError> {
+    let Some(number) = room.row.event else {
+        return Ok(None);
+    };
     let rooms = &context.parts.rooms;
-    Ok(rooms
-        .named_event(context.db, room.number, room.row.event)
-        .await?)
+    let event = rooms.named_event(context.db, room.number, number).await?;
+    Ok(Some(event))
 }
 
-async fn stay(context: &Context<'_>, room: &OwnRoom, leave: &Event) -> Result<Stay, SyncError> {
+async fn stay(context: &Context<'_>, room: &OwnRoom) -> Result<Stay, SyncError> {
     let user = context.request.user;
     let history = MEMBER_HISTORY.under((room.number, user));
     let earlier = history.before((room.number, user, room.since)).reversed();
-    let before = context.db.first(earlier).await?;
-    let Some(((_, _, since), Membership::Join)) = before else {
+    let Some(((_, _, since), before)) = context.db.first(earlier).await? else {
         return Ok(Stay::None);
     };
-    debug_assert!(since < leave.position, "a stay begins before it ends");
+    if before.membership != Membership::Join {
+        return Ok(Stay::None);
+    }
     Ok(match context.since {
         Some(token) if since.0 <= token.stamp => Stay::Known(token.stamp),
         Some(_) | None => Stay::New,

@@ -4,14 +4,11 @@
 //! not show, because the filter held it back or because it came over another branch of the room, is told here too, or
 //! the client would never learn it. `state_after` is what changed up to the **end** of the timeline.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashSet};
 
 use database::UserNumber;
 use rooms_store::{
-    Event, member_key, member_of,
+    member_key, member_of,
     state_map::{EventNumber, StateKeyNumber, StateRoot},
 };
 
@@ -25,13 +22,6 @@ use crate::{
     own_rooms::OwnRoom,
     request::{StateAfter, SyncError},
 };
-
-/// The state of a room at the end of what is told: a root, and the user's own leave after it.
-#[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) root: StateRoot,
-    pub(super) leave: Option<Arc<Event>>,
-}
 
 /// What changed, by state key. Nothing of it is read yet but the map's nodes.
 pub(super) struct StateChanges {
@@ -52,12 +42,11 @@ impl StateChanges {
         room: &OwnRoom,
         since: Option<StateRoot>,
         timeline: &Timeline,
-        end: &End,
+        end: StateRoot,
     ) -> Result<Self, SyncError> {
-        let first = timeline.events.first();
-        let start = first.map_or(end.root, |event| event.state_before);
+        let start = timeline.start;
         let wants_after = context.request.state_after != StateAfter::No;
-        let state = if wants_after { end.root } else { start };
+        let state = if wants_after { end } else { start };
         let mut changes = Self {
             events: BTreeMap::new(),
             root: state,
@@ -71,13 +60,6 @@ impl StateChanges {
         let told = timeline.told();
         if !wants_after {
             changes.add_untold(context, room, start, end, &told).await?;
-        }
-        if let Some(leave) = &end.leave
-            && (wants_after || !told.contains(&leave.number))
-        {
-            changes
-                .events
-                .insert(member_key(context.request.user), leave.number);
         }
         if timeline
             .events
@@ -134,15 +116,12 @@ impl StateChanges {
         context: &Context<'_>,
         room: &OwnRoom,
         start: StateRoot,
-        end: &End,
+        end: StateRoot,
         told: &HashSet<EventNumber>,
     ) -> Result<(), SyncError> {
-        if start != end.root {
+        if start != end {
             let states = context.parts.rooms.states();
-            for change in states
-                .diff(context.db, room.number, start, end.root)
-                .await?
-            {
+            for change in states.diff(context.db, room.number, start, end).await? {
                 self.changed_members |= member_of(change.key).is_some();
                 if let Some(after) = change.after.filter(|after| !told.contains(after)) {
                     self.events.insert(change.key, after);

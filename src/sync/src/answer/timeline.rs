@@ -7,7 +7,11 @@ use std::{
 
 use database::{Position, Read, RoomNumber, Stamp};
 use rooms_history::{PaginationToken, Viewer};
-use rooms_store::{Event, state_map::EventNumber, tables::ROOM_LOG};
+use rooms_store::{
+    Event,
+    state_map::{EventNumber, StateRoot},
+    tables::{GAPS, LogEntry, ROOM_LOG},
+};
 
 use super::Context;
 use crate::{filter::Format, json::Json, own_rooms::OwnRoom, recent::Recent, request::SyncError};
@@ -27,6 +31,8 @@ pub(super) struct Timeline {
     /// Not everything in the window was told that could have been.
     pub(super) limited: bool,
     pub(super) previous: PaginationToken,
+    /// The room's state right before its first event; of an empty timeline, at its end.
+    pub(super) start: StateRoot,
 }
 
 /// Entries looked at for one room at most: a filter that nothing passes ends here.
@@ -64,7 +70,7 @@ impl<'a> Backwards<'a> {
     }
 
     /// The next entries, newest first; none at the end.
-    async fn next(&mut self, limit: usize) -> Result<Vec<(Position, EventNumber)>, SyncError> {
+    async fn next(&mut self, limit: usize) -> Result<Vec<(Position, LogEntry)>, SyncError> {
         if self.ended {
             return Ok(Vec::new());
         }
@@ -95,7 +101,7 @@ impl<'a> Backwards<'a> {
         Ok(page)
     }
 
-    fn held(&self, limit: usize) -> Vec<(Position, EventNumber)> {
+    fn held(&self, limit: usize) -> Vec<(Position, LogEntry)> {
         let entries = &self.recent.entries;
         let is_left =
             |at: Position| at <= self.through && self.before.is_none_or(|before| at < before);
@@ -110,33 +116,38 @@ impl<'a> Backwards<'a> {
 }
 
 impl Timeline {
-    /// The newest events of the window that the filter wants and the viewer may see.
+    /// The newest events of the window that the filter wants and the viewer may see. `end` is the state behind the window.
     pub(super) async fn read(
         context: &Context<'_>,
         room: &OwnRoom,
         recent: &Recent,
         viewer: &mut Viewer,
         window: Window,
+        end: StateRoot,
     ) -> Result<Self, SyncError> {
         let mut timeline = Self {
             events: Vec::new(),
             limited: false,
             previous: PaginationToken::after(window.through, context.db.stamp()),
+            start: end,
         };
         if context.request.filter.timeline.allows_room(&room.id) {
+            let gap = newest_gap(context, room.number, window).await?;
             let walk = Backwards::new(context, room.number, recent, window);
-            timeline.collect(context, walk, viewer).await?;
+            timeline.collect(context, walk, viewer, gap).await?;
             timeline.events.reverse();
+            timeline.find_start(context, room, recent).await?;
         }
         Ok(timeline)
     }
 
-    /// Takes events, newest first, until there are enough.
+    /// Takes events, newest first, until there are enough: at a gap, and at a change of state that no event shows, it ends.
     async fn collect(
         &mut self,
         context: &Context<'_>,
         mut walk: Backwards<'_>,
         viewer: &mut Viewer,
+        gap: Option<Position>,
     ) -> Result<(), SyncError> {
         let filter = &context.request.filter;
         let limit = filter.timeline_limit;
@@ -152,10 +163,16 @@ impl Timeline {
             };
             let oldest = *oldest;
             looked_at += page.len();
-            let numbers: Vec<EventNumber> = page.into_iter().map(|(_, event)| event).collect();
+            let shown = page.iter().map_while(|(_, entry)| entry.event);
+            let numbers: Vec<EventNumber> = shown.collect();
+            let resolution = page.get(numbers.len()).map(|(at, _)| *at);
             let events = rooms.named_events(context.db, walk.room, &numbers).await?;
             let visible = viewer.visible(rooms, context.db, &events).await?;
             for (event, visible) in events.into_iter().zip(visible) {
+                if gap.is_some_and(|gap| event.position < gap) {
+                    self.limited = true;
+                    return Ok(());
+                }
                 if !visible || !filter.timeline.matches(&event) || is_ignored(context, &event) {
                     withheld.add(&event);
                     continue;
@@ -167,6 +184,11 @@ impl Timeline {
                 self.previous = PaginationToken::before(event.position, context.db.stamp());
                 self.events.push(event);
             }
+            if let Some(at) = resolution {
+                self.limited = true;
+                self.previous = PaginationToken::after(at, context.db.stamp());
+                return Ok(());
+            }
             if looked_at >= MOST {
                 self.limited = true;
                 self.previous = PaginationToken::before(oldest, context.db.stamp());
@@ -175,13 +197,36 @@ impl Timeline {
         }
     }
 
-    /// One event, which is told whatever the filter's limit.
-    pub(super) fn of_one(event: Arc<Event>, stamp: Stamp) -> Self {
+    /// Reads the state before the first event from the log entry in front of it.
+    async fn find_start(
+        &mut self,
+        context: &Context<'_>,
+        room: &OwnRoom,
+        recent: &Recent,
+    ) -> Result<(), SyncError> {
+        let Some(first) = self.events.first() else {
+            return Ok(());
+        };
+        let before = first.position.previous();
+        let index = recent.entries.partition_point(|(at, _)| *at <= before);
+        let held = index.checked_sub(1).and_then(|at| recent.entries.get(at));
+        self.start = if let Some((_, entry)) = held {
+            entry.state
+        } else {
+            let rooms = &context.parts.rooms;
+            rooms.state_at(context.db, room.number, before).await?
+        };
+        Ok(())
+    }
+
+    /// One event, which is shown whatever the filter's limit. `state` is that of the room behind it.
+    pub(super) fn of_one(event: Arc<Event>, stamp: Stamp, state: StateRoot) -> Self {
         let previous = PaginationToken::before(event.position, stamp);
         Self {
             events: vec![event],
             limited: true,
             previous,
+            start: state,
         }
     }
 
@@ -225,6 +270,20 @@ impl Timeline {
         json.close_object();
         Ok(())
     }
+}
+
+/// The newest gap inside a window: the timeline starts behind it.
+async fn newest_gap(
+    context: &Context<'_>,
+    room: RoomNumber,
+    Window { after, through }: Window,
+) -> Result<Option<Position>, SyncError> {
+    let rows = GAPS
+        .under(room)
+        .after((room, Position::last_of(after)))
+        .through((room, through))
+        .reversed();
+    Ok(context.db.first(rows).await?.map(|((_, at), _)| at))
 }
 
 /// The state that the walk has come past, newest first. A client takes the last event of a state key that it is told for the

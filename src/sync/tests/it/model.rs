@@ -248,7 +248,12 @@ impl History {
             .await
             .expect("reads")
         {
-            events.push(rooms.named_event(&db, room, event).await.expect("reads"));
+            events.push(
+                rooms
+                    .named_event(&db, room, event.event.expect("no forks here"))
+                    .await
+                    .expect("reads"),
+            );
         }
         let mut viewer = self
             .world
@@ -349,7 +354,10 @@ impl History {
             .await
             .expect("reads")
         {
-            let event = rooms.named_event(&db, room, event).await.expect("reads");
+            let event = rooms
+                .named_event(&db, room, event.event.expect("no forks here"))
+                .await
+                .expect("reads");
             let counts = at > read
                 && &*event.kind == "m.room.message"
                 && event.sender != person.user_id

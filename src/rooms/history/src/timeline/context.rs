@@ -123,7 +123,10 @@ impl History {
         after: &[Arc<Event>],
     ) -> Result<Vec<Arc<Event>>, RoomError> {
         let last = after.last().unwrap_or(event);
-        let root = self.state_after(db, event.room, last.position).await?;
+        let root = match last.placement() {
+            Some(placement) => placement.after(),
+            None => self.rooms.head(db, event.room).await?.state,
+        };
         let mut state = self.state_events(db, event.room, root).await?;
         if filter.lazy_members {
             let all: Vec<_> = before.iter().chain([event]).chain(after).cloned().collect();

@@ -112,10 +112,14 @@ impl History {
         let mut members = Vec::with_capacity(spoken.len());
         for event in spoken {
             let sender = event.sender.as_str();
-            let before = self
-                .rooms
-                .state_event(db, room, event.state_before, "m.room.member", sender)
-                .await?;
+            let before = match event.state_before() {
+                Some(root) => {
+                    self.rooms
+                        .state_event(db, room, root, "m.room.member", sender)
+                        .await?
+                }
+                None => None,
+            };
             // Whoever was not there before came by one of these: the creator, or who joined.
             let is_own = |event: &&Arc<Event>| {
                 &*event.kind == "m.room.member" && event.state_key.as_deref() == Some(sender)

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use database::{Position, Read, RoomNumber, Rows, Snapshot};
 
 use crate::{filter::EventFilter, handle::History, visibility::Viewer};
-use rooms_store::{Event, RoomError, state_map::EventNumber, tables::TIMELINE};
+use rooms_store::{
+    Event, RoomError,
+    state_map::EventNumber,
+    tables::{GAPS, TIMELINE},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -56,10 +60,11 @@ impl History {
         };
         let mut range = range;
         let mut looked_at = 0;
+        let mut gap = self.next_gap(db, &range).await?;
         loop {
             // One row more than needed shows whether there is more.
             let step = (limit - walked.events.len() + 1).clamp(SHORTEST_STEP, LONGEST_STEP);
-            let rows = db.page(range.rows(), step).await?;
+            let rows = db.page(range.up_to(gap), step).await?;
             let is_end = rows.len() < step;
             let found = self.look_at(db, viewer, filter, range.room, &rows).await?;
             for (((_, position), _), event) in rows.iter().zip(found) {
@@ -71,6 +76,15 @@ impl History {
                 walked.events.extend(event);
             }
             looked_at += rows.len();
+            if let Some(at) = gap.filter(|_| is_end) {
+                range.from = at.previous();
+                if looked_at > 0 {
+                    walked.stopped = Some(range.from);
+                    return Ok(walked);
+                }
+                gap = self.next_gap(db, &range).await?;
+                continue;
+            }
             if is_end {
                 return Ok(walked);
             }
@@ -79,6 +93,26 @@ impl History {
                 return Ok(walked);
             }
         }
+    }
+
+    /// The first gap that a walk over the range meets: a page ends there, and its token lies inside the gap.
+    async fn next_gap(&self, db: &Snapshot, range: &Range) -> Result<Option<Position>, RoomError> {
+        let Range {
+            room,
+            direction,
+            from,
+            to,
+        } = *range;
+        let rows = GAPS.under(room);
+        let rows = match direction {
+            Direction::Forward => rows.after((room, next(from))),
+            Direction::Backward => rows.through((room, from)).reversed(),
+        };
+        let gap = db.first(rows).await?.map(|((_, at), _)| at);
+        Ok(gap.filter(|gap| match direction {
+            Direction::Forward => to.is_none_or(|to| *gap <= to),
+            Direction::Backward => to.is_none_or(|to| *gap > to),
+        }))
     }
 
     /// Each row's event, if the reader gets it.
@@ -110,7 +144,25 @@ impl Direction {
     }
 }
 
+/// The place right behind this one.
+fn next(Position(stamp, slot): Position) -> Position {
+    match slot.checked_add(1) {
+        Some(slot) => Position(stamp, slot),
+        None => Position(stamp.next(), 0),
+    }
+}
+
 impl Range {
+    /// The rows of the range on this side of a gap.
+    fn up_to(&self, gap: Option<Position>) -> Rows<(RoomNumber, Position), EventNumber> {
+        let rows = self.rows();
+        match (self.direction, gap) {
+            (_, None) => rows,
+            (Direction::Forward, Some(gap)) => rows.before((self.room, gap)),
+            (Direction::Backward, Some(gap)) => rows.after((self.room, gap.previous())),
+        }
+    }
+
     fn rows(&self) -> Rows<(RoomNumber, Position), EventNumber> {
         let Self {
             room,

@@ -14,7 +14,7 @@ use database::{Placed, Position, Read, RoomNumber, Snapshot, StoreError, UserNum
 
 pub use self::rules::HistoryVisibility;
 use self::rules::{Sight, Subject};
-pub use self::standing::Standing;
+pub use self::standing::{Departure, Standing};
 use crate::handle::History;
 use rooms_store::{
     Event, RoomError, RoomStore, member_key,
@@ -94,8 +94,8 @@ impl Viewer {
         self.user
     }
 
-    /// Which of the events the reader may see, in their order. What is not part of the room (rejected, soft-failed) nobody
-    /// may see.
+    /// Which of the events the reader may see, in their order. Events that are not part of
+    /// the timeline (rejected, soft-failed, outliers) are visible to nobody.
     pub async fn visible(
         &mut self,
         rooms: &RoomStore,
@@ -104,7 +104,7 @@ impl Viewer {
     ) -> Result<Vec<bool>, RoomError> {
         let mut visible = Vec::with_capacity(events.len());
         for event in events {
-            visible.push(event.is_accepted() && self.may_see(rooms, db, event).await?);
+            visible.push(event.is_shown() && self.may_see(rooms, db, event).await?);
         }
         Ok(visible)
     }
@@ -118,7 +118,7 @@ impl Viewer {
     ) -> Result<Vec<Membership>, RoomError> {
         let mut memberships = Vec::with_capacity(events.len());
         for event in events {
-            let before = self.sight(rooms, db, event.state_before).await?.membership;
+            let before = self.sight_before(rooms, db, event).await?.membership;
             memberships.push(match self.subject(rooms, db, event).await? {
                 Subject::OwnMembership(after) => after,
                 Subject::Visibility(_) | Subject::Other => before,
@@ -133,7 +133,7 @@ impl Viewer {
         db: &Snapshot,
         event: &Event,
     ) -> Result<bool, RoomError> {
-        let before = self.sight(rooms, db, event.state_before).await?;
+        let before = self.sight_before(rooms, db, event).await?;
         let subject = self.subject(rooms, db, event).await?;
         if rules::may_see(before, subject, false) {
             return Ok(true);
@@ -174,6 +174,25 @@ impl Viewer {
             self.user_id = rooms.users().text(db, self.user).await?;
         }
         Ok(self.user_id.as_deref() == Some(user_id))
+    }
+
+    /// What the rules look at in the state before an event. A backfilled event has no state: the room's present visibility
+    /// stands in, and nobody counts as a member.
+    async fn sight_before(
+        &mut self,
+        rooms: &RoomStore,
+        db: &Snapshot,
+        event: &Event,
+    ) -> Result<Sight, RoomError> {
+        if let Some(root) = event.state_before() {
+            return self.sight(rooms, db, root).await;
+        }
+        let root = rooms.head(db, self.room).await?.state;
+        let now = self.sight(rooms, db, root).await?;
+        Ok(Sight {
+            membership: Membership::Leave,
+            ..now
+        })
     }
 
     /// What the rules look at in one state; looked up once.
@@ -271,7 +290,7 @@ impl Viewer {
                 .await?;
             let history = rows
                 .into_iter()
-                .map(|((_, _, at), membership)| (at, membership));
+                .map(|((_, _, at), change)| (at, change.membership));
             self.history = Some(history.collect());
         }
         let history = self.history.as_deref().unwrap_or_default();

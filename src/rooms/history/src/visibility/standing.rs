@@ -1,25 +1,33 @@
 //! How a reader stands to a room as a whole: inside, gone, or looking in from outside.
 
-use std::sync::Arc;
-
 use database::{Position, Read, RoomNumber, Snapshot, UserNumber};
 use ruma::RoomId;
 
 use super::HistoryVisibility;
 use crate::handle::History;
 use rooms_store::{
-    Event, RoomError,
-    tables::{MEMBER_HISTORY, Membership, TIMELINE},
+    RoomError,
+    state_map::StateRoot,
+    tables::{MEMBER_HISTORY, Membership},
 };
 
 /// Why a reader may read a room.
 #[derive(Clone, Debug)]
 pub enum Standing {
     Joined,
-    /// Was joined; this event of their own ended it. They read the room as it was then.
-    Left(Arc<Event>),
+    /// Was joined, and reads the room as it was at the end of that stay.
+    Left(Departure),
     /// Never was, but the room is world readable.
     Outside,
+}
+
+/// The end of a user's last stay in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// The log entry that ended it.
+    pub position: Position,
+    /// The room's state right after that entry.
+    pub state: StateRoot,
 }
 
 /// Entries of a reader's history read at once; most readers have one or two.
@@ -67,13 +75,13 @@ impl History {
         Ok((visibility == HistoryVisibility::WorldReadable).then_some(Standing::Outside))
     }
 
-    /// The event that ended the last time that the user, who is not in the room now, was in it.
+    /// The end of the last stay of a user who is not in the room now.
     async fn end_of_last_stay(
         &self,
         db: &Snapshot,
         room: RoomNumber,
         user: UserNumber,
-    ) -> Result<Option<Arc<Event>>, RoomError> {
+    ) -> Result<Option<Departure>, RoomError> {
         let mut end: Option<Position> = None;
         loop {
             let rows = MEMBER_HISTORY.under((room, user)).reversed();
@@ -85,28 +93,16 @@ impl History {
             if page.is_empty() {
                 return Ok(None);
             }
-            for ((_, _, at), membership) in page {
-                if membership == Membership::Join {
-                    return self.event_at(db, room, end).await;
+            for ((_, _, at), change) in page {
+                if change.membership == Membership::Join {
+                    let Some(position) = end else {
+                        return Ok(None);
+                    };
+                    let state = self.rooms.state_at(db, room, position).await?;
+                    return Ok(Some(Departure { position, state }));
                 }
                 end = Some(at);
             }
         }
-    }
-
-    async fn event_at(
-        &self,
-        db: &Snapshot,
-        room: RoomNumber,
-        position: Option<Position>,
-    ) -> Result<Option<Arc<Event>>, RoomError> {
-        let Some(position) = position else {
-            return Ok(None);
-        };
-        let number = db
-            .get(TIMELINE.at((room, position)))
-            .await?
-            .ok_or(RoomError::Damaged)?;
-        self.rooms.named_event(db, room, number).await.map(Some)
     }
 }

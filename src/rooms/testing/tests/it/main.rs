@@ -2,6 +2,7 @@
 
 mod around;
 mod create;
+mod graph;
 mod membership;
 mod pages;
 mod reading;

@@ -30,7 +30,8 @@ async fn nodes_and_orphans(house: &TestRooms, room_id: &OwnedRoomId) -> (usize, 
     let mut names: HashSet<[u8; 16]> = events
         .expect("the events")
         .into_iter()
-        .map(|(_, event)| event.value.state_before.0)
+        .filter_map(|(_, event)| event.value.place.placement().copied())
+        .flat_map(|placement| [placement.state_before.0, placement.after().0])
         .chain([head.state.0])
         .collect();
     loop {

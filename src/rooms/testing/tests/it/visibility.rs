@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use database::{RoomNumber, UserNumber};
 use proptest::prelude::*;
 use rooms_store::{
-    Membership, RoomError,
+    Membership, Place, Placement, RoomError, Verdict,
     state_map::{EventNumber, StateKeyNumber, StateRoot},
-    tables::EventStatus,
-    tables::{EVENT_NUMBERS, EVENTS, MEMBER_HISTORY, MEMBERS, Member, StoredEvent, TIMELINE},
+    tables::{
+        EVENT_NUMBERS, EVENTS, MEMBER_HISTORY, MEMBERS, Member, MemberChange, StoredEvent, TIMELINE,
+    },
 };
 use ruma::{EventId, OwnedEventId};
 use serde_json::{Value, json};
@@ -181,6 +182,27 @@ struct Room {
     events: Vec<EventNumber>,
 }
 
+fn stored(step: &Step, event: EventNumber, sender: UserNumber, root: StateRoot) -> StoredEvent {
+    StoredEvent {
+        verdict: match step.is_rejected {
+            true => Verdict::Rejected("test".to_owned()),
+            false => Verdict::Accepted,
+        },
+        place: Place::Placed(Placement {
+            state_before: root,
+            state_after: None,
+            joined_before: 1,
+        }),
+        event_id: event_id(event).to_string(),
+        sender,
+        replaces: None,
+        redacted_because: None,
+        thread: None,
+        transaction: None,
+        json: event_json(&step.what),
+    }
+}
+
 async fn write(house: &TestRooms, steps: &[Step], states: &[State]) -> Room {
     let mut last = "leave";
     let mut room = Room {
@@ -216,21 +238,7 @@ async fn write(house: &TestRooms, steps: &[Step], states: &[State]) -> Room {
                     .states()
                     .update(&txn, room, StateRoot::EMPTY, &changes)
                     .await?;
-                let stored = StoredEvent {
-                    status: match step.is_rejected {
-                        true => EventStatus::Rejected("test".to_owned()),
-                        false => EventStatus::Accepted,
-                    },
-                    event_id: event_id(event).to_string(),
-                    sender,
-                    state_before: root,
-                    replaces: None,
-                    redacted_because: None,
-                    joined_before: 1,
-                    thread: None,
-                    transaction: None,
-                    json: event_json(&step.what),
-                };
+                let stored = stored(step, event, sender, root);
                 let slot = txn.slot();
                 txn.put_placed(EVENTS.at((room, event)), &stored, slot);
                 txn.put(EVENT_NUMBERS.at((room, stored.event_id.as_str())), &event);
@@ -243,7 +251,11 @@ async fn write(house: &TestRooms, steps: &[Step], states: &[State]) -> Room {
                         slot,
                     );
                     if is_new {
-                        txn.append(MEMBER_HISTORY.end((room, reader)), slot, &membership);
+                        let change = MemberChange {
+                            membership,
+                            event: Some(event),
+                        };
+                        txn.append(MEMBER_HISTORY.end((room, reader)), slot, &change);
                     }
                 }
                 Ok((room, reader))

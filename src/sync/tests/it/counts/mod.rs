@@ -330,7 +330,10 @@ impl History {
                 .await
                 .expect("reads");
             for ((_, position), number) in log.into_iter().skip(book.entries.len()) {
-                let event = rooms.named_event(&db, room, number).await.expect("reads");
+                let event = rooms
+                    .named_event(&db, room, number.event.expect("no forks here"))
+                    .await
+                    .expect("reads");
                 let json = serde_json::from_str(event.json()).expect("is JSON");
                 book.add(event.id.clone(), position.0, json);
             }
