@@ -1,5 +1,7 @@
-//! This server among others: for now its name and its signing keys, with which it signs the events of its users.
+//! This server among others: its signing keys, with which it signs the events of its users, and the guarded HTTP client.
 
+pub mod client;
+pub mod dns;
 mod keys;
 mod tables;
 
