@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use database::engine::BoxFuture;
 
-pub(crate) use self::lookup::{addresses, services};
+pub(crate) use self::lookup::{DEFAULT_PORT, addresses, services};
 pub use self::system::SystemDns;
 
 /// Looks records up; answers are cached for as long as they say.

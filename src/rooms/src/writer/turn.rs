@@ -169,7 +169,7 @@ impl<'a> Turn<'a> {
                 .find(|(k, s, _)| k == kind && s == state_key);
             found.map(|(_, _, entry)| entry.event.clone())
         })?;
-        let signed = unsigned.sign(&self.rooms.0.keys)?;
+        let signed = unsigned.sign(&*self.rooms.0.keys.current())?;
         self.accept(draft, signed, unsigned.depth.0).await
     }
 
