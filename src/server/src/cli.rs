@@ -36,6 +36,11 @@ pub(crate) enum Command {
     /// Makes and repairs accounts, whether the server runs or not.
     #[command(subcommand)]
     User(UserCommand),
+    /// Changes the keys that this server signs with, whether it runs or not.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Makes a certificate from a certificate authority of your own, to try TLS and federation on one machine.
+    DevCert(DevCertArguments),
     /// Copies the database, as of one moment, to a folder that does not exist yet. The server may go on running.
     Backup(BackupArguments),
     /// Puts a backup in the place of the database, which must be empty or not there. The server must not run.
@@ -59,6 +64,22 @@ pub(crate) enum UserCommand {
         /// The name, such as `alice`, or the whole user id.
         name: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Replaces the signing key. The old one stays published, because others must still be able to check what it signed.
+    Rotate,
+}
+
+#[derive(Args)]
+pub(crate) struct DevCertArguments {
+    /// The folder of the certificate authority, which is made if it does not exist, and of the certificate.
+    #[arg(long, value_name = "FOLDER", default_value = "dev-certs")]
+    pub(crate) folder: PathBuf,
+    /// Host names and addresses that the certificate is for.
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
 }
 
 #[derive(Args)]

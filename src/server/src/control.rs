@@ -41,6 +41,8 @@ pub(crate) enum Order {
         name: String,
         password: String,
     },
+    /// Replaces the signing key.
+    RotateKeys,
     /// How the server is.
     Status,
     /// An absolute path: the server has another working directory.
@@ -77,6 +79,10 @@ impl Order {
                     Err(error) => Err(error.to_string()),
                 }
             }
+            Self::RotateKeys => match foundation.rotate_keys().await {
+                Ok(key_id) => Ok(format!("signing with the new key {key_id} from now on")),
+                Err(error) => Err(error.to_string()),
+            },
             Self::Status => match foundation.engine.health() {
                 Health::Writable => Ok("the server runs, its database takes writes".to_owned()),
                 Health::Full => Err(

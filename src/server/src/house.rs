@@ -7,8 +7,15 @@ use database::{Clock, Random, Store, StoreError, SystemClock, SystemRandom, migr
 use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::Devices;
 use edge::{Edge, Gate, TrustedProxies};
-use federation::Keys;
-use federation_api::FederationApi;
+use federation::{
+    Federation, Keys,
+    client::{
+        AllowedNetworks, Concurrency, HttpClient, Internet, InternetError, TrustError,
+        trusted_certificates,
+    },
+    dns::{Dns, SystemDns},
+};
+use federation_api::{Announcement, FederationApi, Signatures};
 use push::{Push, PushConfig};
 use rooms::{Rooms, RoomsConfig};
 use sync::{Sync, SyncConfig};
@@ -27,6 +34,7 @@ pub(crate) struct Foundation {
     pub(crate) engine: RocksEngine,
     pub(crate) store: Store,
     pub(crate) users: Users,
+    keys: Keys,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -43,6 +51,10 @@ pub(crate) enum HouseError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("`outgoing.ca_certificates`: {0}")]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Internet(#[from] InternetError),
     #[error(transparent)]
     Migration(#[from] migrate::MigrationError<OpenError>),
 }
@@ -72,25 +84,70 @@ impl Foundation {
             accounts,
             tasks.clone(),
         );
+        let server_name = config.server_name.clone();
+        let keys = Keys::open(&store, &*random, &*clock, server_name).await?;
         Ok(Self {
             engine,
             store,
             users,
+            keys,
             clock,
             random,
         })
     }
 
+    /// Returns the id of the new key.
+    pub(crate) async fn rotate_keys(&self) -> Result<String, StoreError> {
+        self.keys
+            .rotate(&self.store, &*self.random, &*self.clock)
+            .await
+    }
+
+    /// This server among others, by way of the one HTTP client.
+    async fn federation(&self, config: &Config) -> Result<Federation, HouseError> {
+        let outgoing = config.outgoing.settings();
+        let files = outgoing.ca_certificates;
+        let roots = blocking(move || trusted_certificates(&files)).await?;
+        let dns: Arc<dyn Dns> = Arc::new(SystemDns::new());
+        let networks = AllowedNetworks(outgoing.allowed_networks);
+        let internet = Internet::new(networks, &roots, &dns, self.clock.clone(), &self.random)?;
+        Ok(Federation::new(
+            self.store.clone(),
+            self.clock.clone(),
+            self.random.clone(),
+            self.keys.clone(),
+            HttpClient::new(Arc::new(internet), Concurrency::default()),
+            config.federation.settings(&config.server_name),
+        ))
+    }
+
+    fn federation_api(&self, config: &Config, federation: Federation) -> FederationApi {
+        FederationApi {
+            users: self.users.clone(),
+            federation,
+            announcement: Announcement {
+                delegated: config.federation.delegate_to.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Who may come in, how often, and with how much.
-    fn gate(&self, config: &Config) -> Gate {
-        Gate::new(
+    fn gate(&self, config: &Config, federation: &Federation) -> Gate {
+        let gate = Gate::new(
             self.users.clone(),
             &config.rate_limits,
             TrustedProxies(config.trusted_proxies.clone()),
             self.clock.clone(),
             &*self.random,
         )
-        .with_bodies(config.http.bodies())
+        .with_bodies(config.http.bodies());
+        if federation.policy().is_enabled() {
+            gate.with_servers(Arc::new(Signatures(federation.clone())))
+        } else {
+            gate
+        }
     }
 }
 
@@ -106,13 +163,13 @@ impl House {
         let Foundation {
             store,
             users,
+            keys,
             clock,
             random,
             ..
         } = foundation;
         let shares = Shares::of(config);
         let server_name = config.server_name.clone();
-        let keys = Keys::open(store, &**random, &**clock, server_name.clone()).await?;
         let limits = config.devices.limits(shares.devices);
         let devices = Devices::new(store.clone(), clock.clone(), limits);
         let rooms = Rooms::open(
@@ -120,7 +177,7 @@ impl House {
             clock.clone(),
             random.clone(),
             users.clone(),
-            keys,
+            keys.clone(),
             RoomsConfig {
                 server_name,
                 default_version: config.default_room_version.clone(),
@@ -168,11 +225,11 @@ impl House {
             ),
             turn: config.turn.servers(clock),
         };
-        let federation = FederationApi {
-            users: users.clone(),
-        };
+        let federation = foundation.federation(config).await?;
+        let gate = foundation.gate(config, &federation);
+        let federation = foundation.federation_api(config, federation);
         let routes = client_api::routes(api).and(federation_api::routes(federation));
-        let edge = Arc::new(Edge::new(routes, foundation.gate(config)));
+        let edge = Arc::new(Edge::new(routes, gate));
         Ok(Self { edge, sync })
     }
 }

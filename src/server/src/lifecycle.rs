@@ -3,19 +3,22 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use database::{Position, Stamp, StoreError, server_log};
-use edge::{Connections, serve};
+use edge::{Connections, serve, serve_tls};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Config,
     control,
     house::{Foundation, House, HouseError, blocking},
-    limits, memory, welcome,
+    limits, memory,
+    tls::{self, TlsError},
+    welcome,
 };
 
 /// How long the server's log of changes is kept for followers in memory, and how often it is trimmed.
@@ -30,6 +33,8 @@ pub(crate) enum LifeError {
     },
     #[error(transparent)]
     House(#[from] HouseError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("an essential part of the server failed: {0}")]
@@ -41,8 +46,12 @@ pub(crate) async fn run(config: Config) -> Result<(), LifeError> {
     limits::raise_open_files();
     memory::return_unused();
     let mut signals = Signals::new()?;
-    let listeners = bind(&config.listen).await?;
+    let listeners = Listeners {
+        plain: bind(&config.listen).await?,
+        tls: bind(&config.tls.listen).await?,
+    };
     let life = Life::default();
+    let tls = tls::start(&config, &life.tasks, life.quiet.clone()).await?;
     let foundation = Foundation::lay(&config, &life.tasks).await?;
     let house = House::build(
         &config,
@@ -55,7 +64,7 @@ pub(crate) async fn run(config: Config) -> Result<(), LifeError> {
     control::listen(&config, &foundation, &life.tasks, &life.quiet)?;
     life.tasks
         .spawn(trim_log(foundation.clone(), life.quiet.clone()));
-    let serving = life.serve(&config, listeners, &house);
+    let serving = life.serve(&config, listeners, tls.as_ref(), &house);
     welcome::print(&config);
     let end = tokio::select! {
         () = signals.next() => Ok(()),
@@ -92,7 +101,8 @@ impl Life {
     fn serve(
         &self,
         config: &Config,
-        listeners: Vec<TcpListener>,
+        listeners: Listeners,
+        tls: Option<&TlsAcceptor>,
         house: &House,
     ) -> Vec<JoinHandle<()>> {
         let connections = Connections::new(config.http.max_connections, config.http.patience());
@@ -107,7 +117,16 @@ impl Life {
             );
             self.visits.spawn(serving)
         };
-        listeners.into_iter().map(serve_on).collect()
+        let mut serving: Vec<_> = listeners.plain.into_iter().map(serve_on).collect();
+        // Without settings for TLS there are no such listeners.
+        for (listener, tls) in listeners.tls.into_iter().zip(tls.into_iter().cycle()) {
+            let tls = tls.clone();
+            let (edge, visits) = (house.edge.clone(), self.visits.clone());
+            let (connections, quiet) = (connections.clone(), self.quiet.clone());
+            let secured = serve_tls(listener, tls, edge, connections, visits, quiet);
+            serving.push(self.visits.spawn(secured));
+        }
+        serving
     }
 
     async fn drain(&self, config: &Config) {
@@ -133,6 +152,12 @@ impl Life {
             tracing::warn!(tasks = self.tasks.len(), "some tasks did not stop in time");
         }
     }
+}
+
+/// Bound, and not served yet.
+struct Listeners {
+    plain: Vec<TcpListener>,
+    tls: Vec<TcpListener>,
 }
 
 /// SIGTERM and SIGINT.

@@ -2,6 +2,8 @@
 
 mod backup;
 mod check_config;
+mod dev_cert;
+mod keys;
 mod restore;
 mod serve;
 mod status;
@@ -29,6 +31,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Status => status::run(&config),
         Command::User(command) => user::run(&config, command),
+        Command::Keys(command) => keys::run(&config, &command),
+        Command::DevCert(arguments) => dev_cert::run(&arguments.folder, &arguments.names),
         Command::Backup(arguments) => backup::run(&config, &arguments.folder),
         Command::Restore(arguments) => restore::run(&config, &arguments.folder),
     }

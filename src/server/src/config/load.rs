@@ -116,6 +116,9 @@ mod tests {
             "shared_secret",
             "username",
             "password",
+            "certificate",
+            "key",
+            "delegate_to",
         ];
         let is_example = |line: &&str| {
             !examples
@@ -192,6 +195,10 @@ mod tests {
         assert!(mistakes("[registration]\nmode = \"token\"", &[]).contains("registration.token"));
         assert!(mistakes("[registration]\ntoken = \"\"", &[]).contains("empty"));
         assert!(mistakes("[turn]\nuris = [\"turn:a\"]", &[]).contains("turn.shared_secret"));
+        assert!(mistakes("[tls]\nlisten = [\"127.0.0.1:1\"]", &[]).contains("tls.certificate"));
+        assert!(mistakes("[tls]\nkey = \"a\"", &[]).contains("tls.listen"));
+        let network = "[outgoing]\nallowed_networks = [\"10.0.0.0/33\"]";
+        assert!(mistakes(network, &[]).contains("outgoing.allowed_networks"));
         assert!(mistakes("[turn]\nusername = \"a\"", &[]).contains("turn.password"));
         assert!(mistakes("[turn]\nuris = [\"http://a\"]", &[]).contains("turns:"));
         assert!(mistakes("default_room_version = \"5\"", &[]).contains("default_room_version"));

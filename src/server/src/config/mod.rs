@@ -2,9 +2,11 @@
 //! it equal to what stands here.
 
 mod devices;
+mod federation;
 mod load;
 mod names;
 mod secret;
+mod tls;
 mod turn;
 mod units;
 mod variables;
@@ -21,7 +23,9 @@ use users::Registration;
 pub(crate) use self::load::load;
 use self::{
     devices::Devices,
+    federation::{Federation, Outgoing},
     secret::Secret,
+    tls::Tls,
     turn::TurnSettings,
     units::{Bytes, Seconds},
 };
@@ -37,11 +41,14 @@ pub(crate) struct Config {
     pub(crate) server_name: OwnedServerName,
     public_base_url: Option<String>,
     pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) tls: Tls,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) default_room_version: RoomVersionId,
     pub(crate) database: Database,
     pub(crate) memory: Memory,
     registration: RegistrationSettings,
+    pub(crate) federation: Federation,
+    pub(crate) outgoing: Outgoing,
     pub(crate) turn: TurnSettings,
     pub(crate) rate_limits: RateLimits,
     pub(crate) http: Http,
@@ -131,11 +138,14 @@ impl Default for Config {
             server_name: ruma::server_name!("localhost").to_owned(),
             public_base_url: None,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8008))],
+            tls: Tls::default(),
             trusted_proxies: Vec::new(),
             default_room_version: RoomVersionId::V12,
             database: Database::default(),
             memory: Memory::default(),
             registration: RegistrationSettings::default(),
+            federation: Federation::default(),
+            outgoing: Outgoing::default(),
             turn: TurnSettings::default(),
             rate_limits: RateLimits::default(),
             http: Http::default(),
@@ -253,7 +263,8 @@ impl Config {
 
     /// Nobody but this machine's users can reach it, under a name that means nothing elsewhere.
     fn is_local(&self) -> bool {
-        self.server_name == "localhost" && self.listen.iter().all(|at| at.ip().is_loopback())
+        let mut listeners = self.listen.iter().chain(&self.tls.listen);
+        self.server_name == "localhost" && listeners.all(|at| at.ip().is_loopback())
     }
 
     /// What no single setting shows to be wrong.
@@ -264,7 +275,10 @@ impl Config {
                 mistakes.push(text.to_owned());
             }
         };
-        check(!self.listen.is_empty(), "`listen` names no address");
+        check(
+            !self.listen.is_empty() || !self.tls.listen.is_empty(),
+            "neither `listen` nor `tls.listen` names an address",
+        );
         check(
             self.registration.mode != Some(RegistrationMode::Token)
                 || self.registration.token.is_some(),
@@ -308,6 +322,7 @@ impl Config {
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
             "`log.level` must be error, warn, info, debug or trace, or such as \"info,requests=warn\"",
         );
+        mistakes.extend(self.tls.mistakes());
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());
         mistakes
