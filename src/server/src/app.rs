@@ -7,8 +7,15 @@ use database::{Clock, Random, Store, StoreError, SystemClock, SystemRandom, migr
 use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::Devices;
 use edge::{Edge, Gate, TrustedProxies};
-use federation::Keys;
-use federation_api::FederationApi;
+use federation::{
+    Federation, Keys,
+    client::{
+        AllowedNetworks, Concurrency, HttpClient, Internet, InternetError, TrustError,
+        trusted_certificates,
+    },
+    dns::{Dns, SystemDns},
+};
+use federation_api::{Announcement, FederationApi, Signatures};
 use push::{Push, PushConfig};
 use rooms_directory::RoomDirectory;
 use rooms_history::History;
@@ -30,6 +37,7 @@ pub(crate) struct Base {
     pub(crate) engine: RocksEngine,
     pub(crate) store: Store,
     pub(crate) users: Users,
+    keys: Keys,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -47,6 +55,10 @@ pub(crate) enum BuildError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("`outgoing.ca_certificates`: {0}")]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Internet(#[from] InternetError),
     #[error(transparent)]
     Migration(#[from] migrate::MigrationError<OpenError>),
 }
@@ -78,38 +90,83 @@ impl Base {
             accounts,
             tasks.clone(),
         );
+        let server_name = config.server_name.clone();
+        let keys = Keys::open(&store, &*random, &*clock, server_name).await?;
         Ok(Self {
             engine,
             store,
             users,
+            keys,
             clock,
             random,
         })
     }
 
+    /// Returns the id of the new key.
+    pub(crate) async fn rotate_keys(&self) -> Result<String, StoreError> {
+        self.keys
+            .rotate(&self.store, &*self.random, &*self.clock)
+            .await
+    }
+
+    /// This server among others, by way of the one HTTP client.
+    async fn federation(&self, config: &Config) -> Result<Federation, BuildError> {
+        let outgoing = config.outgoing.settings();
+        let files = outgoing.ca_certificates;
+        let roots = blocking(move || trusted_certificates(&files)).await?;
+        let dns: Arc<dyn Dns> = Arc::new(SystemDns::new());
+        let networks = AllowedNetworks(outgoing.allowed_networks);
+        let internet = Internet::new(networks, &roots, &dns, self.clock.clone(), &self.random)?;
+        Ok(Federation::new(
+            self.store.clone(),
+            self.clock.clone(),
+            self.random.clone(),
+            self.keys.clone(),
+            HttpClient::new(Arc::new(internet), Concurrency::default()),
+            config.federation.settings(&config.server_name),
+        ))
+    }
+
+    fn federation_api(&self, config: &Config, federation: Federation) -> FederationApi {
+        FederationApi {
+            users: self.users.clone(),
+            federation,
+            announcement: Announcement {
+                delegated: config.federation.delegate_to.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Authentication, rate limits and body limits of the HTTP layer.
-    fn gate(&self, config: &Config) -> Gate {
-        Gate::new(
+    fn gate(&self, config: &Config, federation: &Federation) -> Gate {
+        let gate = Gate::new(
             self.users.clone(),
             &config.rate_limits,
             TrustedProxies(config.trusted_proxies.clone()),
             self.clock.clone(),
             &*self.random,
         )
-        .with_bodies(config.http.bodies())
+        .with_bodies(config.http.bodies());
+        if federation.policy().is_enabled() {
+            gate.with_servers(Arc::new(Signatures(federation.clone())))
+        } else {
+            gate
+        }
     }
 
     /// The rooms: what users may read, and what writes to them. `stop` ends the rooms' writers.
     fn rooms(
         &self,
         config: &Config,
-        keys: Keys,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> (History, RoomWriter) {
         let Self {
             store,
             users,
+            keys,
             clock,
             random,
             ..
@@ -130,7 +187,7 @@ impl Base {
             rooms.clone(),
             clock.clone(),
             random.clone(),
-            keys,
+            keys.clone(),
             WriterConfig {
                 default_version: config.default_room_version.clone(),
                 mailbox: config.rooms.mailbox(),
@@ -160,11 +217,9 @@ impl App {
             ..
         } = base;
         let shares = Shares::of(config);
-        let server_name = config.server_name.clone();
-        let keys = Keys::open(store, &**random, &**clock, server_name.clone()).await?;
         let limits = config.devices.limits(shares.devices);
         let devices = Devices::new(store.clone(), clock.clone(), limits);
-        let (history, writer) = base.rooms(config, keys, tasks, stop);
+        let (history, writer) = base.rooms(config, tasks, stop);
         let rooms = history.rooms().clone();
         let directory = RoomDirectory::new(history.clone(), writer.clone());
         let push = Push::open(
@@ -208,11 +263,11 @@ impl App {
             ),
             turn: config.turn.servers(clock),
         };
-        let federation = FederationApi {
-            users: users.clone(),
-        };
+        let federation = base.federation(config).await?;
+        let gate = base.gate(config, &federation);
+        let federation = base.federation_api(config, federation);
         let routes = client_api::routes(api).and(federation_api::routes(federation));
-        let edge = Arc::new(Edge::new(routes, base.gate(config)));
+        let edge = Arc::new(Edge::new(routes, gate));
         Ok(Self { edge, sync })
     }
 }

@@ -46,6 +46,12 @@ pub(crate) enum Command {
     /// Manages accounts, whether the server is running or not.
     #[command(subcommand)]
     User(UserCommand),
+    /// Manages the signing keys, whether the server is running or not.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Issues a certificate from a certificate authority of your own, to try TLS and federation on
+    /// one machine.
+    DevCert(DevCertArguments),
     /// Copies the database, as of one moment, to a new folder. The server can be running.
     Backup(BackupArguments),
     /// Restores a backup into the database folder, which must be empty or missing. The server must
@@ -82,6 +88,24 @@ pub(crate) enum UserCommand {
         /// The name, such as `alice`, or the full user id.
         name: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Replaces the signing key. The old one stays published, because others must still be able to
+    /// check what it signed.
+    Rotate,
+}
+
+#[derive(Args)]
+pub(crate) struct DevCertArguments {
+    /// The folder of the certificate authority, which is made if it does not exist, and of the
+    /// certificate.
+    #[arg(long, value_name = "FOLDER", default_value = "dev-certs")]
+    pub(crate) folder: PathBuf,
+    /// Host names and addresses that the certificate is for.
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
 }
 
 #[derive(Args)]

@@ -41,6 +41,8 @@ pub(crate) enum Request {
         name: String,
         password: String,
     },
+    /// Replaces the signing key.
+    RotateKeys,
     /// Reports whether the database can be written.
     Status,
     /// An absolute path: the server has another working directory.
@@ -77,6 +79,10 @@ impl Request {
                     Err(error) => Err(error.to_string()),
                 }
             }
+            Self::RotateKeys => match base.rotate_keys().await {
+                Ok(key_id) => Ok(format!("signing with the new key {key_id} from now on")),
+                Err(error) => Err(error.to_string()),
+            },
             Self::Status => status(base),
             Self::Backup { folder } => {
                 let engine = base.engine.clone();

@@ -4,12 +4,13 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use database::{Position, Stamp, StoreError, server_log};
-use edge::{Connections, serve};
+use edge::{Connections, serve, serve_tls};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     banner,
     config::Config,
     control, limits, memory, service_manager,
+    tls::{self, TlsError},
 };
 
 /// How often the server's log of changes is trimmed, and the age that entries reach at least. The
@@ -33,6 +35,8 @@ pub(crate) enum LifecycleError {
     },
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("an essential part of the server failed: {0}")]
@@ -44,8 +48,12 @@ pub(crate) async fn run(config: Config) -> Result<(), LifecycleError> {
     limits::raise_open_files();
     memory::return_unused();
     let mut signals = Signals::new()?;
-    let listeners = bind(&config.listen).await?;
+    let listeners = Listeners {
+        plain: bind(&config.listen).await?,
+        tls: bind(&config.tls.listen).await?,
+    };
     let tasks = Tasks::default();
+    let tls = tls::start(&config, &tasks.background, tasks.drain.clone()).await?;
     let base = Base::open(&config, &tasks.background).await?;
     let app = App::build(
         &config,
@@ -60,7 +68,7 @@ pub(crate) async fn run(config: Config) -> Result<(), LifecycleError> {
         .background
         .spawn(trim_log(base.clone(), tasks.drain.clone()));
     service_manager::keep_watchdog_alive(&tasks.background, tasks.stop.clone());
-    let serving = tasks.serve(&config, listeners, &app);
+    let serving = tasks.serve(&config, listeners, tls.as_ref(), &app);
     service_manager::ready();
     banner::print(&config);
     let end = tokio::select! {
@@ -99,7 +107,8 @@ impl Tasks {
     fn serve(
         &self,
         config: &Config,
-        listeners: Vec<TcpListener>,
+        listeners: Listeners,
+        tls: Option<&TlsAcceptor>,
         app: &App,
     ) -> Vec<JoinHandle<()>> {
         let connections = Connections::new(config.http.max_connections, config.http.patience());
@@ -114,7 +123,16 @@ impl Tasks {
             );
             self.connections.spawn(serving)
         };
-        listeners.into_iter().map(serve_on).collect()
+        let mut serving: Vec<_> = listeners.plain.into_iter().map(serve_on).collect();
+        // Without settings for TLS there are no such listeners.
+        for (listener, tls) in listeners.tls.into_iter().zip(tls.into_iter().cycle()) {
+            let tls = tls.clone();
+            let (edge, tracker) = (app.edge.clone(), self.connections.clone());
+            let (connections, drain) = (connections.clone(), self.drain.clone());
+            let secured = serve_tls(listener, tls, edge, connections, tracker, drain);
+            serving.push(self.connections.spawn(secured));
+        }
+        serving
     }
 
     async fn drain(&self, config: &Config) {
@@ -143,6 +161,12 @@ impl Tasks {
             );
         }
     }
+}
+
+/// Bound, and not served yet.
+struct Listeners {
+    plain: Vec<TcpListener>,
+    tls: Vec<TcpListener>,
 }
 
 /// SIGTERM and SIGINT.

@@ -13,6 +13,7 @@ mod limits;
 mod logging;
 mod memory;
 mod service_manager;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A request that was let in. `caller` is a `User` where the request type asks for an access token, `Option<User>` where the
-/// token is optional, else `Anonymous`.
+/// token is optional, `Server` where it asks for the signature of a server, else `Anonymous`.
 pub struct Call<R: Metadata<Authentication: Scheme>> {
     pub caller: <R::Authentication as Scheme>::Caller,
     pub request: R,
@@ -55,6 +55,7 @@ where
             Method::GET => Bytes::new(),
             _ => payload.read(rule.body, &gate.bodies).await?,
         };
+        caller.confirm(&parts, &body)?;
         let request = parse(parts, &body, &arguments)?;
         Ok(Self {
             caller,

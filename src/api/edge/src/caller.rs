@@ -21,6 +21,12 @@ pub struct Anonymous;
 /// What the edge itself wants to know of a caller: whom to charge and to name in the request log.
 pub trait Caller: Send {
     fn user(&self) -> Option<&User>;
+
+    /// Checks what only the whole request can prove: for other servers, who sign their requests.
+    fn confirm(&self, head: &Parts, body: &[u8]) -> Result<(), ApiError> {
+        let _ = (head, body);
+        Ok(())
+    }
 }
 
 impl Caller for Anonymous {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use database::{Clock, Random};
 use users::Users;
 
-use crate::{BodyLimits, RateLimits, TrustedProxies, limits::Limiter};
+use crate::{BodyLimits, RateLimits, Servers, TrustedProxies, limits::Limiter};
 
 /// Shared by all requests; made once, by the server.
 pub struct Gate {
@@ -15,6 +15,8 @@ pub struct Gate {
     /// `None` where rate limits are off, so that they cost nothing.
     pub(crate) limiter: Option<Limiter>,
     pub(crate) bodies: BodyLimits,
+    /// `None` where this server does not federate.
+    pub(crate) servers: Option<Arc<dyn Servers>>,
     /// Sets the request ids of this process apart from those of the one before.
     pub(crate) boot: u32,
 }
@@ -36,8 +38,16 @@ impl Gate {
             proxies,
             limiter,
             bodies: BodyLimits::default(),
+            servers: None,
             boot: u32::from_le_bytes(boot),
         }
+    }
+
+    /// For endpoints that ask for servers.
+    #[must_use]
+    pub fn with_servers(mut self, servers: Arc<dyn Servers>) -> Self {
+        self.servers = Some(servers);
+        self
     }
 
     /// With other limits of bodies than the default ones.

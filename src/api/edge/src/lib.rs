@@ -20,8 +20,10 @@ mod log;
 mod pages;
 mod routes;
 mod serve;
+mod servers;
 mod service;
 mod stall;
+mod tls;
 
 pub use address::{ClientAddress, Network, NetworkError, TrustedProxies};
 pub use answer::{Body, Empty, Json, RawJson, Respond, Response, Whole};
@@ -34,5 +36,6 @@ pub use handler::{FromRef, Handler, State};
 pub use limits::{Class, Rate, RateLimits};
 pub use pages::{Cut, JsonPages, PageSource, Pages};
 pub use routes::{Routes, Rule};
-pub use serve::{Connections, Patience, serve};
+pub use serve::{Connections, Patience, serve, serve_tls};
+pub use servers::{Claiming, Server, ServerClaim, Servers};
 pub use service::Edge;

@@ -11,15 +11,17 @@ use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Edge, Payload, Response, service::Answering, stall::Watched};
+use crate::{Edge, Payload, Response, service::Answering, stall::Watched, tls};
 
 /// The longest head (request line and headers); the buffer starts at 8 KiB and seldom grows.
-const LONGEST_HEAD: usize = 32 * 1024;
+pub(crate) const LONGEST_HEAD: usize = 32 * 1024;
 
 /// How long the accept loop rests when the process has no file descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -55,6 +57,29 @@ pub async fn serve(
     tasks: TaskTracker,
     shutdown: CancellationToken,
 ) {
+    accept_all(listener, None, edge, connections, tasks, shutdown).await;
+}
+
+/// The same over TLS. HTTP/2 is spoken where the acceptor's settings offer it and the client chooses it.
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    edge: Arc<Edge>,
+    connections: Connections,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+) {
+    accept_all(listener, Some(tls), edge, connections, tasks, shutdown).await;
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    edge: Arc<Edge>,
+    connections: Connections,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &connections) => accepted,
@@ -67,13 +92,21 @@ pub async fn serve(
                     peer,
                 };
                 let patience = connections.patience;
-                tasks.spawn(connection(
-                    stream,
-                    visitor,
-                    patience,
-                    shutdown.clone(),
-                    slot,
-                ));
+                let shutdown = shutdown.clone();
+                match &tls {
+                    None => tasks.spawn(connection(stream, visitor, patience, shutdown, slot)),
+                    Some(tls) => {
+                        let handshake = tls.accept(stream);
+                        tasks.spawn(tls::connection(
+                            handshake,
+                            visitor,
+                            patience,
+                            tasks.clone(),
+                            shutdown,
+                            slot,
+                        ))
+                    }
+                };
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -99,8 +132,8 @@ async fn accept(
     Ok((stream, peer.ip(), slot))
 }
 
-async fn connection(
-    stream: TcpStream,
+pub(crate) async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     visitor: Visitor,
     patience: Patience,
     shutdown: CancellationToken,
@@ -125,7 +158,7 @@ async fn connection(
 }
 
 /// The other end of one connection.
-struct Visitor {
+pub(crate) struct Visitor {
     edge: Arc<Edge>,
     peer: IpAddr,
 }

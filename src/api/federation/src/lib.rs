@@ -1,25 +1,58 @@
-//! The server-server API: one folder per module of the spec, one endpoint per file. So far what other services ask of this server
-//! without being one.
+//! The server-server API: one folder per module of the spec, one endpoint per file. So far what can be asked without a
+//! signature.
 //!
-//! [`routes`] is the list of all endpoints; [`FederationApi`] is what their handlers may ask for.
+//! [`routes`] is the list of all endpoints; [`FederationApi`] is what their handlers may ask for; [`Signatures`] checks the
+//! requests of other servers.
 
+mod keys;
 mod openid;
+mod server;
+mod signatures;
 
 use edge::{FromRef, Routes};
+
+pub use self::{server::Announcement, signatures::Signatures};
 
 /// The parts of the house that endpoints call.
 #[derive(Clone)]
 pub struct FederationApi {
     pub users: users::Users,
+    pub federation: federation::Federation,
+    pub announcement: Announcement,
+    pub clock: std::sync::Arc<dyn database::Clock>,
 }
 
-/// Every endpoint of the API.
+/// Every endpoint of the API. A server that does not federate only tells other services who its users are.
 pub fn routes(api: FederationApi) -> Routes<FederationApi> {
-    openid::list(Routes::new(api))
+    let federates = api.federation.policy().is_enabled();
+    let routes = openid::list(Routes::new(api));
+    if federates {
+        server::list(keys::list(routes))
+    } else {
+        routes
+    }
 }
 
 impl FromRef<FederationApi> for users::Users {
     fn from_ref(api: &FederationApi) -> Self {
         api.users.clone()
+    }
+}
+
+impl FromRef<FederationApi> for federation::Federation {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.federation.clone()
+    }
+}
+
+impl FromRef<FederationApi> for Announcement {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.announcement.clone()
+    }
+}
+
+impl FromRef<FederationApi> for std::sync::Arc<dyn database::Clock> {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.clock.clone()
     }
 }

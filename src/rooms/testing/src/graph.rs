@@ -158,7 +158,9 @@ impl Net {
                 .auth_events
                 .extend(found.map(|event| event.id.clone()));
         }
-        let signed = draft.sign(&self.nodes[at].keys).expect("a signed join");
+        let signed = draft
+            .sign(&*self.nodes[at].keys.current())
+            .expect("a signed join");
         let ids = state.iter().map(|event| event.id.clone()).collect();
         let mut chain: BTreeMap<(u64, OwnedEventId), Arc<Event>> = BTreeMap::new();
         let mut ahead = state;

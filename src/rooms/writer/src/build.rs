@@ -84,7 +84,7 @@ impl Turn<'_> {
         check(rules, &unsigned, &auth_state)?;
         unsigned.old_format = self.old_format(&unsigned).await?.map(Box::new);
         let signed = unsigned
-            .sign(&self.writer.shared.keys)
+            .sign(&*self.writer.shared.keys.current())
             .map_err(RoomError::from)?;
         self.accept(draft, signed, unsigned.depth, auth, fork).await
     }

@@ -21,6 +21,7 @@ fn print_summary(config: &Config) {
     println!("server_name:      {}", config.server_name);
     println!("public_base_url:  {}", config.public_base_url());
     println!("listen:           {}", list(&config.listen));
+    println!("tls.listen:       {}", list(&config.tls.listen));
     println!("trusted_proxies:  {}", list(&config.trusted_proxies));
     println!("database.path:    {}", config.database.path.display());
     println!("memory.budget:    {} MiB", config.memory.budget.0 >> 20);

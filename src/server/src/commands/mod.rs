@@ -4,6 +4,8 @@ mod backup;
 mod check;
 mod check_config;
 mod completions;
+mod dev_cert;
+mod keys;
 mod man;
 mod restore;
 mod serve;
@@ -42,6 +44,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man { folder } => man::run(&folder),
+        Command::Keys(command) => keys::run(&load()?.config, &command),
+        Command::DevCert(arguments) => dev_cert::run(&arguments.folder, &arguments.names),
     }
 }
 

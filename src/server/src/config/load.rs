@@ -202,6 +202,10 @@ mod tests {
         assert!(mistakes("[registration]\nmode = \"token\"", &[]).contains("registration.token"));
         assert!(mistakes("[registration]\ntoken = \"\"", &[]).contains("empty"));
         assert!(mistakes("[turn]\nuris = [\"turn:a\"]", &[]).contains("turn.shared_secret"));
+        assert!(mistakes("[tls]\nlisten = [\"127.0.0.1:1\"]", &[]).contains("tls.certificate"));
+        assert!(mistakes("[tls]\nkey = \"a\"", &[]).contains("tls.listen"));
+        let network = "[outgoing]\nallowed_networks = [\"10.0.0.0/33\"]";
+        assert!(mistakes(network, &[]).contains("outgoing.allowed_networks"));
         assert!(mistakes("[turn]\nusername = \"a\"", &[]).contains("turn.password"));
         assert!(mistakes("[turn]\nuris = [\"http://a\"]", &[]).contains("turns:"));
         assert!(mistakes("default_room_version = \"13\"", &[]).contains("default_room_version"));

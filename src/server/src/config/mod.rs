@@ -2,10 +2,12 @@
 //! compare it with the definitions and defaults here.
 
 mod devices;
+mod federation;
 mod load;
 mod names;
 mod origins;
 mod secret;
+mod tls;
 mod turn;
 mod units;
 mod variables;
@@ -21,7 +23,9 @@ use users::Registration;
 
 use self::{
     devices::Devices,
+    federation::{Federation, Outgoing},
     secret::Secret,
+    tls::Tls,
     turn::TurnSettings,
     units::{Bytes, Seconds},
 };
@@ -38,11 +42,14 @@ pub(crate) struct Config {
     pub(crate) server_name: OwnedServerName,
     public_base_url: Option<String>,
     pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) tls: Tls,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) default_room_version: RoomVersionId,
     pub(crate) database: Database,
     pub(crate) memory: Memory,
     registration: RegistrationSettings,
+    pub(crate) federation: Federation,
+    pub(crate) outgoing: Outgoing,
     pub(crate) turn: TurnSettings,
     pub(crate) rate_limits: RateLimits,
     pub(crate) http: Http,
@@ -132,11 +139,14 @@ impl Default for Config {
             server_name: ruma::server_name!("localhost").to_owned(),
             public_base_url: None,
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8008))],
+            tls: Tls::default(),
             trusted_proxies: Vec::new(),
             default_room_version: RoomVersionId::V12,
             database: Database::default(),
             memory: Memory::default(),
             registration: RegistrationSettings::default(),
+            federation: Federation::default(),
+            outgoing: Outgoing::default(),
             turn: TurnSettings::default(),
             rate_limits: RateLimits::default(),
             http: Http::default(),
@@ -259,7 +269,8 @@ impl Config {
 
     /// Whether only users of this machine can reach the server.
     fn is_local(&self) -> bool {
-        self.server_name == "localhost" && self.listen.iter().all(|at| at.ip().is_loopback())
+        let mut listeners = self.listen.iter().chain(&self.tls.listen);
+        self.server_name == "localhost" && listeners.all(|at| at.ip().is_loopback())
     }
 
     /// Mistakes that the types of the settings do not rule out.
@@ -271,8 +282,8 @@ impl Config {
             }
         };
         check(
-            !self.listen.is_empty(),
-            "`listen` must name at least one address",
+            !self.listen.is_empty() || !self.tls.listen.is_empty(),
+            "`listen` or `tls.listen` must name at least one address",
         );
         check(
             self.registration.mode != Some(RegistrationMode::Token)
@@ -317,6 +328,7 @@ impl Config {
             tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok(),
             "`log.level` must be error, warn, info, debug or trace, or for example \"info,requests=warn\"",
         );
+        mistakes.extend(self.tls.mistakes());
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());
         mistakes

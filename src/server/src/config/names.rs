@@ -17,6 +17,9 @@ pub(super) const WITHOUT_DEFAULT: &[&str] = &[
     "turn.shared_secret",
     "turn.username",
     "turn.password",
+    "tls.certificate",
+    "tls.key",
+    "federation.delegate_to",
 ];
 
 /// Every setting with its documented value, whose type is also the type of its variable.

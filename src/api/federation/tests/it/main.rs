@@ -1,4 +1,7 @@
 //! Endpoints, through the router, on the engine in memory, with a clock that tests move.
 
+mod discovery;
+mod keys;
 mod openid;
 mod server;
+mod signatures;

@@ -19,7 +19,7 @@ async fn errcode(server: &TestServer, uri: &str) -> String {
 
 #[tokio::test]
 async fn a_token_names_its_user_and_nobody_else() {
-    let server = TestServer::new();
+    let server = TestServer::new().await;
     let [alice, bob] = [server.user("alice").await, server.user("bob").await];
     for user in [&alice, &bob] {
         let token = server.token(user).await;
@@ -34,18 +34,18 @@ async fn a_token_names_its_user_and_nobody_else() {
 #[tokio::test]
 async fn a_token_is_known_after_a_restart() {
     let memory = Memory::new();
-    let server = TestServer::on(&memory);
+    let server = TestServer::on(&memory).await;
     let alice = server.user("alice").await;
     let token = server.token(&alice).await;
 
-    let restarted = TestServer::on(&memory);
+    let restarted = TestServer::on(&memory).await;
     let (status, _) = restarted.get(&format!("{PATH}?access_token={token}")).await;
     assert_eq!(status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn unknown_and_missing_tokens_are_told_apart() {
-    let server = TestServer::new();
+    let server = TestServer::new().await;
     let unknown = errcode(&server, &format!("{PATH}?access_token=guessed")).await;
     assert_eq!(unknown, "M_UNKNOWN_TOKEN");
     for uri in [PATH.to_owned(), format!("{PATH}?access_token=")] {
@@ -55,7 +55,7 @@ async fn unknown_and_missing_tokens_are_told_apart() {
 
 #[tokio::test]
 async fn a_token_ends_after_an_hour() {
-    let server = TestServer::new();
+    let server = TestServer::new().await;
     let alice = server.user("alice").await;
     let uri = format!("{PATH}?access_token={}", server.token(&alice).await);
     let start = server.clock.now();
@@ -68,7 +68,7 @@ async fn a_token_ends_after_an_hour() {
 
 #[tokio::test]
 async fn a_token_ends_with_its_account() {
-    let server = TestServer::new();
+    let server = TestServer::new().await;
     let alice = server.user("alice").await;
     let uri = format!("{PATH}?access_token={}", server.token(&alice).await);
 

@@ -1,16 +1,21 @@
-//! A server that has nothing but users and this API.
+//! A server that has nothing but users, keys and this API. Nobody else is on its network.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 
+use database::engine::BoxFuture;
 use database::{Memory, MockClock, SeededRandom, Store};
-use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
-use federation_api::FederationApi;
-use http::{Request, StatusCode};
+use edge::{Edge, Gate, Payload, RateLimits, Routes, TrustedProxies};
+use federation::{
+    Federation, FederationConfig, KeyDocument, Keys, ServerPolicy,
+    client::{ClientError, Concurrency, HttpClient, RawBody, Route, Transport},
+};
+use federation_api::{Announcement, FederationApi, Signatures};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use ruma::server_name;
+use ruma::{OwnedServerName, server_name};
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 use users::{Hashing, NewAccount, Registered, Users, UsersConfig};
@@ -18,15 +23,46 @@ use users::{Hashing, NewAccount, Registered, Users, UsersConfig};
 pub(crate) struct TestServer {
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
+    pub(crate) federation: Federation,
     edge: Arc<Edge>,
 }
 
+/// Nobody answers.
+struct Silence;
+
+impl Transport for Silence {
+    fn exchange(
+        &self,
+        _: Request<bytes::Bytes>,
+        _: Route,
+    ) -> BoxFuture<'_, Result<Response<RawBody>, ClientError>> {
+        Box::pin(async { Err(ClientError::Connect("nobody is there".to_owned())) })
+    }
+}
+
+/// Another server, of which there are only its keys.
+pub(crate) async fn keys_of(name: &str, clock: &MockClock) -> Keys {
+    let random = SeededRandom::new(name.bytes().map(u64::from).sum());
+    let name = OwnedServerName::try_from(name).expect("a server name");
+    let keys = Keys::open(&Store::memory(), &random, clock, name).await;
+    keys.expect("memory does not fail")
+}
+
 impl TestServer {
-    pub(crate) fn new() -> Self {
-        Self::on(&Memory::new())
+    pub(crate) async fn new() -> Self {
+        Self::on(&Memory::new()).await
     }
 
-    pub(crate) fn on(memory: &Memory) -> Self {
+    pub(crate) async fn on(memory: &Memory) -> Self {
+        Self::with(memory, true, |routes| routes).await
+    }
+
+    /// With further endpoints, for tests.
+    pub(crate) async fn with(
+        memory: &Memory,
+        is_enabled: bool,
+        add: impl FnOnce(Routes<FederationApi>) -> Routes<FederationApi>,
+    ) -> Self {
         let clock = Arc::new(MockClock::default());
         let random = Arc::new(SeededRandom::new(7));
         let config = UsersConfig {
@@ -35,20 +71,43 @@ impl TestServer {
         };
         let store = Store::new(Arc::new(memory.clone()));
         let tasks = TaskTracker::new();
-        let users = Users::new(store, clock.clone(), random.clone(), config, tasks);
+        let name = config.server_name.clone();
+        let users = Users::new(store.clone(), clock.clone(), random.clone(), config, tasks);
+        let keys = Keys::open(&store, &*random, &*clock, name.clone()).await;
+        let denied = ["denied.example".to_owned()];
+        let federation = Federation::new(
+            store,
+            clock.clone(),
+            random.clone(),
+            keys.expect("memory does not fail"),
+            HttpClient::new(Arc::new(Silence), Concurrency::default()),
+            FederationConfig {
+                policy: ServerPolicy::new(name, is_enabled, &[], &denied),
+                trusted_key_servers: Vec::new(),
+                answer_bytes: 1 << 20,
+            },
+        );
         let gate = Gate::new(
             users.clone(),
             &RateLimits::default(),
             TrustedProxies::default(),
             clock.clone(),
             &*random,
-        );
-        let routes = federation_api::routes(FederationApi {
+        )
+        .with_servers(Arc::new(Signatures(federation.clone())));
+        let routes = add(federation_api::routes(FederationApi {
             users: users.clone(),
-        });
+            federation: federation.clone(),
+            announcement: Announcement {
+                delegated: Some(server_name!("matrix.example.org:443").to_owned()),
+                version: "1.2.3".to_owned(),
+            },
+            clock: clock.clone(),
+        }));
         Self {
             users,
             clock,
+            federation,
             edge: Arc::new(Edge::new(routes, gate)),
         }
     }
@@ -69,11 +128,21 @@ impl TestServer {
         token.expect("the database works").reveal()
     }
 
+    /// Knows the keys of another server from now on.
+    pub(crate) async fn learn(&self, keys: &Keys) {
+        let document = KeyDocument::check(&keys.document(&*self.clock), keys.server_name());
+        let document = document.expect("it is valid");
+        let learned = self.federation.server_keys().learn(&document).await;
+        learned.expect("memory does not fail");
+    }
+
     pub(crate) async fn get(&self, uri: &str) -> (StatusCode, Value) {
-        let request = Request::builder()
-            .uri(uri)
-            .body(Payload::Ready(Vec::new().into()))
-            .expect("a valid request");
+        let request = Request::builder().uri(uri).body(Vec::new());
+        self.send(request.expect("a valid request")).await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> (StatusCode, Value) {
+        let request = request.map(|body| Payload::Ready(body.into()));
         let response = self
             .edge
             .answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST))

@@ -16,7 +16,10 @@ use users::{
     Hashing, NewAccount, NewDevice, ProfileChange, Propagation, Registration, Users, UsersConfig,
 };
 
-use super::keys::{Signing, cross_signing, device_keys, signed_curve};
+use super::{
+    keys::{Signing, cross_signing, device_keys, signed_curve},
+    other_servers::meet_other_servers,
+};
 use crate::{
     person::User,
     server::{TestOptions, TestServer},
@@ -45,6 +48,7 @@ pub(super) async fn house() -> Snapshot {
     back_up(&alice).await;
     send_to_devices(&bob, &alice).await;
     let store = Store::new(Arc::new(server.memory.clone()));
+    meet_other_servers(&store).await;
     timeout(LIMIT, all_counted(&store)).await.expect("in time")
 }
 

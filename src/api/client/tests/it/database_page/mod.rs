@@ -2,6 +2,7 @@
 
 mod example;
 mod keys;
+mod other_servers;
 mod shortened;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
