@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["sync"],
     &["push"],
     &["rooms"],
+    &["media"],
     &["users"],
     &["devices"],
     &["federation"],
