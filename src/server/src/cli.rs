@@ -36,9 +36,14 @@ pub(crate) enum Command {
     /// Makes and repairs accounts, whether the server runs or not.
     #[command(subcommand)]
     User(UserCommand),
-    /// Copies the database, as of one moment, to a folder that does not exist yet. The server may go on running.
+    /// Looks after uploaded files and those of other servers, whether the server runs or not.
+    #[command(subcommand)]
+    Media(MediaCommand),
+    /// Copies the database and the files of media, as of one moment, to a folder that does not exist yet. The server may go on
+    /// running. Files get a second name where the file system allows that, and are copied elsewhere.
     Backup(BackupArguments),
-    /// Puts a backup in the place of the database, which must be empty or not there. The server must not run.
+    /// Puts a backup in the place of the database, which must be empty or not there, and its files into the folder of media. The
+    /// server must not run.
     ///
     /// One-time encryption keys are dropped, because some were used since the backup; clients upload new ones.
     Restore(RestoreArguments),
@@ -59,6 +64,63 @@ pub(crate) enum UserCommand {
         /// The name, such as `alice`, or the whole user id.
         name: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MediaCommand {
+    /// Looks for files that nothing refers to, and deletes them, and for media whose file is missing.
+    Check,
+    /// Shows how much is stored.
+    Usage {
+        /// What this user has uploaded.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Deletes media. What is protected stays.
+    Delete(MediaSelection),
+    /// Hides media from everybody.
+    Quarantine {
+        #[command(flatten)]
+        selection: MediaSelection,
+        /// Hides the content of a SHA-256 hash, whatever its names, and refuses it from now on.
+        #[arg(long, value_name = "HASH")]
+        hash: Option<String>,
+        /// Shows again what was hidden.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Keeps a content from deletion and quarantine.
+    Protect {
+        /// The SHA-256 hash of the content, or an mxc:// URI that has it.
+        content: String,
+        /// Ends that.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Moves all stored files to one place, while the server runs.
+    Move {
+        /// "files" or "s3".
+        to: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct MediaSelection {
+    /// URIs, such as `mxc://example.org/abc`.
+    #[arg(value_name = "MXC")]
+    pub(crate) uris: Vec<String>,
+    /// All that this user has uploaded.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// All media of this server.
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) server: Option<String>,
+    /// All media that is older, such as `90 d`: of other servers, or with --local of this one.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<String>,
+    /// With --older-than: media that was uploaded here.
+    #[arg(long)]
+    pub(crate) local: bool,
 }
 
 #[derive(Args)]

@@ -22,7 +22,8 @@ use users::{Password, RegisterError};
 
 use crate::{
     config::Config,
-    house::{Foundation, blocking},
+    house::Foundation,
+    orders::{self, MediaOrder},
 };
 
 /// The longest order: a name and a password.
@@ -47,6 +48,7 @@ pub(crate) enum Order {
     Backup {
         folder: PathBuf,
     },
+    Media(MediaOrder),
 }
 
 /// What was done, or why it was not.
@@ -86,14 +88,8 @@ impl Order {
                     "the database is read-only until the server is restarted: {error}"
                 )),
             },
-            Self::Backup { folder } => {
-                let engine = foundation.engine.clone();
-                let to = folder.clone();
-                match blocking(move || engine.checkpoint(&to)).await {
-                    Ok(()) => Ok(format!("the backup is in {}", folder.display())),
-                    Err(error) => Err(error.to_string()),
-                }
-            }
+            Self::Backup { folder } => orders::back_up(foundation, folder).await,
+            Self::Media(order) => order.carry_out(foundation).await,
         }
     }
 }

@@ -1,14 +1,18 @@
 //! Builds the house: every part once, from exactly what it needs.
 
-use std::sync::Arc;
+use std::{io, path::PathBuf, sync::Arc};
 
 use client_api::{AdminRegister, ClientApi, ServerInfo};
-use database::{Clock, Random, Store, StoreError, SystemClock, SystemRandom, migrate};
+use database::{Clock, Millis, Random, Store, StoreError, SystemClock, SystemRandom, migrate};
 use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::Devices;
 use edge::{Edge, Gate, TrustedProxies};
 use federation::Keys;
 use federation_api::FederationApi;
+use media::{
+    Media, MediaNeeds, Previews, Scanner,
+    storage::{Blocking, Disk, FileStorage},
+};
 use push::{Push, PushConfig};
 use rooms::{Rooms, RoomsConfig};
 use sync::{Sync, SyncConfig};
@@ -27,6 +31,7 @@ pub(crate) struct Foundation {
     pub(crate) engine: RocksEngine,
     pub(crate) store: Store,
     pub(crate) users: Users,
+    pub(crate) media: Media,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -44,12 +49,18 @@ pub(crate) enum HouseError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Media(#[from] media::OpenError),
+    #[error(transparent)]
     Migration(#[from] migrate::MigrationError<OpenError>),
 }
 
 impl Foundation {
-    /// Opens the database, or makes it, and brings it to this release's form.
-    pub(crate) async fn lay(config: &Config, tasks: &TaskTracker) -> Result<Self, HouseError> {
+    /// Opens the database, or makes it, and brings it to this release's form. `stop` ends what runs in the background.
+    pub(crate) async fn lay(
+        config: &Config,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, HouseError> {
         let shares = Shares::of(config);
         let options =
             Options::new(&config.database.path, tasks.clone()).with_budget(shares.database);
@@ -72,13 +83,26 @@ impl Foundation {
             accounts,
             tasks.clone(),
         );
+        let needs = (store.clone(), clock.clone(), random.clone());
+        let media = open_media(config, needs, tasks, stop).await?;
         Ok(Self {
             engine,
             store,
             users,
+            media,
             clock,
             random,
         })
+    }
+
+    /// A moment ago.
+    pub(crate) fn now_minus(&self, seconds: u64) -> Millis {
+        Millis(
+            self.clock
+                .now()
+                .0
+                .saturating_sub(seconds.saturating_mul(1000)),
+        )
     }
 
     /// Who may come in, how often, and with how much.
@@ -106,6 +130,7 @@ impl House {
         let Foundation {
             store,
             users,
+            media,
             clock,
             random,
             ..
@@ -155,6 +180,8 @@ impl House {
             users: users.clone(),
             devices,
             rooms,
+            media: media.clone(),
+            previews: Previews::new(media.clone(), None, config.media.previews()),
             push,
             sync: sync.clone(),
             server: ServerInfo::new(
@@ -175,6 +202,41 @@ impl House {
         let edge = Arc::new(Edge::new(routes, foundation.gate(config)));
         Ok(Self { edge, sync })
     }
+}
+
+/// Disk operations of media that run at once.
+const MEDIA_THREADS: usize = 16;
+
+async fn open_media(
+    config: &Config,
+    (store, clock, random): (Store, Arc<dyn Clock>, Arc<dyn Random>),
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Result<Media, media::OpenError> {
+    let files = open_files(config.media.path(&config.database.path), &clock, tasks).await?;
+    let scanner = config.media.scanner();
+    let needs = MediaNeeds {
+        store,
+        clock,
+        random,
+        files,
+        objects: None,
+        remote: None,
+        scanner: scanner.map(|scanner| Arc::new(scanner) as Arc<dyn Scanner>),
+        tasks: tasks.clone(),
+        stop,
+    };
+    Media::open(needs, config.media.config(config.server_name.clone())).await
+}
+
+/// A folder of contents.
+pub(crate) async fn open_files(
+    path: PathBuf,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+) -> io::Result<FileStorage> {
+    let blocking = Blocking::new(MEDIA_THREADS, tasks.clone());
+    FileStorage::open(path, Arc::new(Disk), blocking, clock.clone()).await
 }
 
 /// A copy to return to, beside the database.

@@ -43,7 +43,7 @@ pub(crate) async fn run(config: Config) -> Result<(), LifeError> {
     let mut signals = Signals::new()?;
     let listeners = bind(&config.listen).await?;
     let life = Life::default();
-    let foundation = Foundation::lay(&config, &life.tasks).await?;
+    let foundation = Foundation::lay(&config, &life.tasks, life.stop.clone()).await?;
     let house = House::build(
         &config,
         &foundation,

@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod logging;
 mod memory;
+mod orders;
 mod welcome;
 
 use std::process::ExitCode;

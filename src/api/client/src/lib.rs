@@ -11,6 +11,7 @@ mod filters;
 mod interactive;
 mod key_backup;
 mod keys;
+mod media;
 mod openid;
 mod path;
 mod profile;
@@ -38,6 +39,8 @@ pub struct ClientApi {
     pub users: ::users::Users,
     pub devices: ::devices::Devices,
     pub rooms: ::rooms::Rooms,
+    pub media: ::media::Media,
+    pub previews: ::media::Previews,
     pub push: ::push::Push,
     pub sync: ::sync::Sync,
     pub server: ServerInfo,
@@ -65,6 +68,7 @@ pub fn routes(api: ClientApi) -> Routes<ClientApi> {
     let routes = sync::list(routes);
     let routes = user_directory::list(routes);
     let routes = voip::list(routes);
+    let routes = media::list(routes);
     let routes = openid::list(routes);
     let routes = third_party_networks::list(routes);
     admin_register::list(routes)
@@ -84,6 +88,8 @@ macro_rules! part {
 part!(users: ::users::Users);
 part!(devices: ::devices::Devices);
 part!(rooms: ::rooms::Rooms);
+part!(media: ::media::Media);
+part!(previews: ::media::Previews);
 part!(push: ::push::Push);
 part!(sync: ::sync::Sync);
 part!(server: ServerInfo);

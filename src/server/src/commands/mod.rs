@@ -2,12 +2,15 @@
 
 mod backup;
 mod check_config;
+mod media;
 mod restore;
 mod serve;
 mod status;
 mod user;
 
 use std::{error::Error, future::Future, io};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cli::{Arguments, Command},
@@ -29,6 +32,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Status => status::run(&config),
         Command::User(command) => user::run(&config, command),
+        Command::Media(command) => media::run(&config, command),
         Command::Backup(arguments) => backup::run(&config, &arguments.folder),
         Command::Restore(arguments) => restore::run(&config, &arguments.folder),
     }
@@ -40,9 +44,10 @@ fn carry_out(config: &Config, order: Order) -> Result<(), Failure> {
         if let Some(report) = control::send(config, &order).await? {
             return Ok::<_, Failure>(report);
         }
-        let tasks = tokio_util::task::TaskTracker::new();
-        let foundation = Foundation::lay(config, &tasks).await?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let foundation = Foundation::lay(config, &tasks, stop.clone()).await?;
         let report = order.carry_out(&foundation).await;
+        stop.cancel();
         tasks.close();
         tasks.wait().await;
         blocking(move || drop(foundation)).await;

@@ -116,6 +116,13 @@ mod tests {
             "shared_secret",
             "username",
             "password",
+            "path",
+            "url",
+            "endpoint",
+            "bucket",
+            "region",
+            "access_key",
+            "secret_key",
         ];
         let is_example = |line: &&str| {
             !examples

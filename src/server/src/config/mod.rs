@@ -3,6 +3,7 @@
 
 mod devices;
 mod load;
+mod media;
 mod names;
 mod secret;
 mod turn;
@@ -18,13 +19,14 @@ use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;
 
-pub(crate) use self::load::load;
 use self::{
     devices::Devices,
+    media::Media,
     secret::Secret,
     turn::TurnSettings,
     units::{Bytes, Seconds},
 };
+pub(crate) use self::{load::load, units::Age};
 
 /// Less than this is not enough for RocksDB alone.
 const LEAST_BUDGET: u64 = 32 << 20;
@@ -47,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) rooms: Rooms,
     pub(crate) devices: Devices,
+    pub(crate) media: Media,
     pub(crate) sync: Sync,
     pub(crate) push: Push,
     pub(crate) log: Log,
@@ -141,6 +144,7 @@ impl Default for Config {
             http: Http::default(),
             rooms: Rooms::default(),
             devices: Devices::default(),
+            media: Media::default(),
             sync: Sync::default(),
             push: Push::default(),
             log: Log::default(),
@@ -310,6 +314,7 @@ impl Config {
         );
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());
+        mistakes.extend(self.media.mistakes());
         mistakes
     }
 }

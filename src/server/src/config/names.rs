@@ -91,7 +91,7 @@ mod tests {
             nearest("registration.shared_secrets").as_deref(),
             Some("registration.shared_secret")
         );
-        assert_eq!(nearest("path").as_deref(), Some("database.path"));
+        assert_eq!(nearest("budget").as_deref(), Some("memory.budget"));
         assert_eq!(nearest("xyzzy"), None);
     }
 }

@@ -15,3 +15,4 @@ mod order;
 mod refused;
 mod server;
 mod transactions;
+mod uploads;

@@ -78,6 +78,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
         federation::tables(),
         devices::tables(),
         users::tables(),
+        media::tables(),
         rooms::tables(),
         push::tables(),
     ];
