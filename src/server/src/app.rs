@@ -1,9 +1,9 @@
 //! Builds the server: each part once, from exactly what it needs.
 
-use std::sync::Arc;
+use std::{io, path::PathBuf, sync::Arc};
 
 use client_api::{AdminRegister, ClientApi, ServerInfo};
-use database::{Clock, Random, Store, StoreError, SystemClock, SystemRandom, migrate};
+use database::{Clock, Millis, Random, Store, StoreError, SystemClock, SystemRandom, migrate};
 use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::Devices;
 use edge::{Edge, Gate, TrustedProxies};
@@ -16,6 +16,10 @@ use federation::{
     dns::{Dns, SystemDns},
 };
 use federation_api::{Announcement, FederationApi, Signatures};
+use media::{
+    Media, MediaNeeds, Previews, Scanner,
+    storage::{Blocking, Disk, FileStorage},
+};
 use push::{Push, PushConfig};
 use rooms_directory::RoomDirectory;
 use rooms_history::History;
@@ -37,6 +41,7 @@ pub(crate) struct Base {
     pub(crate) engine: RocksEngine,
     pub(crate) store: Store,
     pub(crate) users: Users,
+    pub(crate) media: Media,
     keys: Keys,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -60,12 +65,18 @@ pub(crate) enum BuildError {
     #[error(transparent)]
     Internet(#[from] InternetError),
     #[error(transparent)]
+    Media(#[from] media::OpenError),
+    #[error(transparent)]
     Migration(#[from] migrate::MigrationError<OpenError>),
 }
 
 impl Base {
     /// Opens the database, or creates it, and runs pending migrations.
-    pub(crate) async fn open(config: &Config, tasks: &TaskTracker) -> Result<Self, BuildError> {
+    pub(crate) async fn open(
+        config: &Config,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, BuildError> {
         let shares = Shares::of(config);
         let options = Options::new(&config.database.path, tasks.clone())
             .with_server_name(config.server_name.as_str())
@@ -92,14 +103,23 @@ impl Base {
         );
         let server_name = config.server_name.clone();
         let keys = Keys::open(&store, &*random, &*clock, server_name).await?;
+        let needs = (store.clone(), clock.clone(), random.clone());
+        let media = open_media(config, needs, tasks, stop).await?;
         Ok(Self {
             engine,
             store,
             users,
+            media,
             keys,
             clock,
             random,
         })
+    }
+
+    /// The time so many seconds ago.
+    pub(crate) fn now_minus(&self, seconds: u64) -> Millis {
+        let millis = seconds.saturating_mul(1000);
+        Millis(self.clock.now().0.saturating_sub(millis))
     }
 
     /// Returns the id of the new key.
@@ -212,6 +232,7 @@ impl App {
         let Base {
             store,
             users,
+            media,
             clock,
             random,
             ..
@@ -250,6 +271,8 @@ impl App {
             history,
             writer,
             directory,
+            media: media.clone(),
+            previews: Previews::new(media.clone(), None, config.media.previews()),
             push,
             sync: sync.clone(),
             server: ServerInfo::new(
@@ -283,4 +306,39 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         Ok(value) => value,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// Disk operations of media that run at once.
+const MEDIA_THREADS: usize = 16;
+
+async fn open_media(
+    config: &Config,
+    (store, clock, random): (Store, Arc<dyn Clock>, Arc<dyn Random>),
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Result<Media, media::OpenError> {
+    let files = open_files(config.media.path(&config.database.path), &clock, tasks).await?;
+    let scanner = config.media.scanner();
+    let needs = MediaNeeds {
+        store,
+        clock,
+        random,
+        files,
+        objects: None,
+        remote: None,
+        scanner: scanner.map(|scanner| Arc::new(scanner) as Arc<dyn Scanner>),
+        tasks: tasks.clone(),
+        stop,
+    };
+    Media::open(needs, config.media.config(config.server_name.clone())).await
+}
+
+/// Opens the folder of media files.
+pub(crate) async fn open_files(
+    path: PathBuf,
+    clock: &Arc<dyn Clock>,
+    tasks: &TaskTracker,
+) -> io::Result<FileStorage> {
+    let blocking = Blocking::new(MEDIA_THREADS, tasks.clone());
+    FileStorage::open(path, Arc::new(Disk), blocking, clock.clone()).await
 }

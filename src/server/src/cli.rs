@@ -46,16 +46,20 @@ pub(crate) enum Command {
     /// Manages accounts, whether the server is running or not.
     #[command(subcommand)]
     User(UserCommand),
+    /// Manages uploaded files and those of other servers, whether the server is running or not.
+    #[command(subcommand)]
+    Media(MediaCommand),
     /// Manages the signing keys, whether the server is running or not.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Issues a certificate from a certificate authority of your own, to try TLS and federation on
     /// one machine.
     DevCert(DevCertArguments),
-    /// Copies the database, as of one moment, to a new folder. The server can be running.
+    /// Copies the database and the media files, as of one moment, to a new folder. The server can
+    /// be running. Files are hard links where the file system allows that.
     Backup(BackupArguments),
-    /// Restores a backup into the database folder, which must be empty or missing. The server must
-    /// not be running.
+    /// Restores a backup into the database folder, which must be empty or missing, and its files
+    /// into the media folder. The server must not be running.
     ///
     /// One-time encryption keys are dropped, because some may have been used after the backup;
     /// clients upload new ones.
@@ -118,6 +122,64 @@ pub(crate) struct CheckArguments {
     /// ones.
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MediaCommand {
+    /// Looks for files that nothing refers to, and deletes them, and for media whose file is
+    /// missing.
+    Check,
+    /// Shows how much is stored.
+    Usage {
+        /// What this user has uploaded.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Deletes media. What is protected stays.
+    Delete(MediaSelection),
+    /// Hides media from everybody.
+    Quarantine {
+        #[command(flatten)]
+        selection: MediaSelection,
+        /// Hides the content of a SHA-256 hash, whatever its names, and refuses it from now on.
+        #[arg(long, value_name = "HASH")]
+        hash: Option<String>,
+        /// Shows again what was hidden.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Keeps a content from deletion and quarantine.
+    Protect {
+        /// The SHA-256 hash of the content, or an mxc:// URI that has it.
+        content: String,
+        /// Ends that.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Moves all stored files to one place, while the server runs.
+    Move {
+        /// "files" or "s3".
+        to: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct MediaSelection {
+    /// URIs, such as `mxc://example.org/abc`.
+    #[arg(value_name = "MXC")]
+    pub(crate) uris: Vec<String>,
+    /// All that this user has uploaded.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// All media of this server.
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) server: Option<String>,
+    /// All media that is older, such as `90 d`: of other servers, or with --local of this one.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<String>,
+    /// With --older-than: media that was uploaded here.
+    #[arg(long)]
+    pub(crate) local: bool,
 }
 
 #[derive(Args)]

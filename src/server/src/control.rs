@@ -23,6 +23,7 @@ use users::{Password, RegisterError};
 use crate::{
     app::{Base, blocking},
     config::Config,
+    media_requests::{self, MediaRequest},
 };
 
 /// Bytes of the longest request: a name and a password.
@@ -49,6 +50,7 @@ pub(crate) enum Request {
     Backup {
         folder: PathBuf,
     },
+    Media(MediaRequest),
 }
 
 /// A message for the operator: what was done, or why it was refused.
@@ -84,14 +86,8 @@ impl Request {
                 Err(error) => Err(error.to_string()),
             },
             Self::Status => status(base),
-            Self::Backup { folder } => {
-                let engine = base.engine.clone();
-                let to = folder.clone();
-                match blocking(move || engine.checkpoint(&to)).await {
-                    Ok(()) => Ok(format!("wrote the backup to {}", folder.display())),
-                    Err(error) => Err(error.to_string()),
-                }
-            }
+            Self::Backup { folder } => media_requests::back_up(base, folder).await,
+            Self::Media(request) => request.execute(base).await,
         }
     }
 }

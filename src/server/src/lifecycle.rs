@@ -54,7 +54,7 @@ pub(crate) async fn run(config: Config) -> Result<(), LifecycleError> {
     };
     let tasks = Tasks::default();
     let tls = tls::start(&config, &tasks.background, tasks.drain.clone()).await?;
-    let base = Base::open(&config, &tasks.background).await?;
+    let base = Base::open(&config, &tasks.background, tasks.stop.clone()).await?;
     let app = App::build(
         &config,
         &base,

@@ -11,6 +11,7 @@ mod control;
 mod lifecycle;
 mod limits;
 mod logging;
+mod media_requests;
 mod memory;
 mod service_manager;
 mod tls;

@@ -11,6 +11,7 @@ mod filters;
 mod interactive;
 mod key_backup;
 mod keys;
+mod media;
 mod openid;
 mod path;
 mod profile;
@@ -41,6 +42,8 @@ pub struct ClientApi {
     pub history: rooms_history::History,
     pub writer: rooms_writer::RoomWriter,
     pub directory: rooms_directory::RoomDirectory,
+    pub media: ::media::Media,
+    pub previews: ::media::Previews,
     pub push: ::push::Push,
     pub sync: ::sync::Sync,
     pub server: ServerInfo,
@@ -68,6 +71,7 @@ pub fn routes(api: ClientApi) -> Routes<ClientApi> {
     let routes = sync::list(routes);
     let routes = user_directory::list(routes);
     let routes = voip::list(routes);
+    let routes = media::list(routes);
     let routes = openid::list(routes);
     let routes = third_party_networks::list(routes);
     admin_register::list(routes)
@@ -90,6 +94,8 @@ part!(rooms: rooms_store::RoomStore);
 part!(history: rooms_history::History);
 part!(writer: rooms_writer::RoomWriter);
 part!(directory: rooms_directory::RoomDirectory);
+part!(media: ::media::Media);
+part!(previews: ::media::Previews);
 part!(push: ::push::Push);
 part!(sync: ::sync::Sync);
 part!(server: ServerInfo);

@@ -1,11 +1,13 @@
 //! What a handler may return: a ruma response, or JSON that it made itself.
 
 use std::{
+    fmt::{self, Display},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
@@ -22,7 +24,11 @@ use crate::{
 pub enum Body {
     Whole(Full<Bytes>),
     Pages(Pages),
+    Stream(Streamed),
 }
+
+/// A body that is sent as it is read.
+pub struct Streamed(BoxStream<'static, Result<Bytes, Cut>>);
 
 pub type Response = http::Response<Body>;
 
@@ -81,6 +87,27 @@ impl Respond for Whole {
     }
 }
 
+impl Body {
+    /// A body of unknown size, unless its head says `Content-Length`.
+    pub fn from_stream<S, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Display,
+    {
+        let cut = |error: E| {
+            tracing::warn!(%error, "an answer was cut off");
+            Cut
+        };
+        Self::Stream(Streamed(stream.map_err(cut).boxed()))
+    }
+}
+
+impl fmt::Debug for Streamed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Streamed")
+    }
+}
+
 impl Default for Body {
     fn default() -> Self {
         Self::Whole(Full::default())
@@ -107,20 +134,24 @@ impl http_body::Body for Body {
                 frame.map_err(|never| match never {})
             }
             Self::Pages(pages) => pages.poll_page(context),
+            Self::Stream(Streamed(stream)) => {
+                let bytes = ready!(stream.poll_next_unpin(context));
+                Poll::Ready(bytes.map(|bytes| bytes.map(Frame::data)))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(body) => body.is_end_stream(),
-            Self::Pages(_) => false,
+            Self::Pages(_) | Self::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => body.size_hint(),
-            Self::Pages(_) => SizeHint::default(),
+            Self::Pages(_) | Self::Stream(_) => SizeHint::default(),
         }
     }
 }

@@ -20,7 +20,8 @@ pub struct BodyLimits {
     pub usual: usize,
     /// Bytes of those that carry keys or messages for many at once: [`Rule::large_body`](crate::Rule::large_body).
     pub large: usize,
-    /// To arrive: a client that sends slower holds a connection for nothing.
+    /// To arrive: a client that sends slower holds a connection for nothing. A body that its handler streams must make progress in
+    /// this time instead.
     pub timeout: Duration,
 }
 
@@ -40,13 +41,16 @@ pub(crate) enum BodySize {
     /// Larger than any event (65,536 bytes) or upload of keys, smaller than what would hurt.
     Usual,
     Large,
+    /// The endpoint's own limit.
+    Bytes(usize),
 }
 
 impl BodyLimits {
-    fn bytes(&self, size: BodySize) -> usize {
+    pub(crate) fn bytes(&self, size: BodySize) -> usize {
         match size {
             BodySize::Usual => self.usual,
             BodySize::Large => self.large,
+            BodySize::Bytes(limit) => limit,
         }
     }
 }
@@ -154,7 +158,7 @@ async fn collect(mut body: Incoming, announced: usize, limit: usize) -> Result<B
     })
 }
 
-fn too_large(limit: usize) -> ApiError {
+pub(crate) fn too_large(limit: usize) -> ApiError {
     ApiError::too_large(format_args!(
         "The request's body is larger than {limit} bytes"
     ))

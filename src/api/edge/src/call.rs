@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use ruma::api::{IncomingRequest, Metadata, error::DeserializationError};
 
 use crate::{
-    ApiError, Caller, ClientAddress, Gate, Payload, Rule, Scheme,
+    ApiError, Caller, ClientAddress, Gate, Payload, Rule, Scheme, User,
     body::{check_form, is_json},
     limits::{Class, Payer},
 };
@@ -25,7 +25,8 @@ pub struct Call<R: Metadata<Authentication: Scheme>> {
 }
 
 /// A request on its way to its endpoint. Boxed, and freed before the handler runs.
-pub(crate) struct Exchange {
+#[doc(hidden)]
+pub struct Exchange {
     pub(crate) parts: Parts,
     pub(crate) payload: Payload,
     /// The path's parameters, still percent-encoded.
@@ -46,11 +47,7 @@ where
             client,
             gate,
         } = *exchange;
-        let caller = R::Authentication::identify(&gate, &parts).await?;
-        if let Some(user) = caller.user() {
-            gate.users.seen(user, client.0);
-        }
-        charge(&gate, &caller, client, rule.class)?;
+        let caller = admit::<R::Authentication>(&gate, &parts, client, rule).await?;
         let body = match R::METHOD {
             Method::GET => Bytes::new(),
             _ => payload.read(rule.body, &gate.bodies).await?,
@@ -63,6 +60,25 @@ where
             client,
         })
     }
+
+    pub(crate) fn user(&self) -> Option<&User> {
+        self.caller.user()
+    }
+}
+
+/// Authenticates as the scheme asks and charges the rate limits.
+pub(crate) async fn admit<A: Scheme>(
+    gate: &Gate,
+    parts: &Parts,
+    client: ClientAddress,
+    rule: Rule,
+) -> Result<A::Caller, ApiError> {
+    let caller = A::identify(gate, parts).await?;
+    if let Some(user) = caller.user() {
+        gate.users.seen(user, client.0);
+    }
+    charge(gate, &caller, client, rule.class)?;
+    Ok(caller)
 }
 
 fn charge(
@@ -90,7 +106,7 @@ fn charge(
     Ok(())
 }
 
-fn parse<R: IncomingRequest>(
+pub(crate) fn parse<R: IncomingRequest>(
     parts: Parts,
     body: &Bytes,
     arguments: &[String],

@@ -7,7 +7,7 @@ use http::Method;
 use ruma::api::{Metadata, path_builder::PathBuilder as _};
 
 use crate::{
-    ApiError, Call, Caller as _, Class, Handler, Response, User, body::BodySize, call::Exchange,
+    ApiError, Class, Handler, Response, User, body::BodySize, call::Exchange, handler::Input,
 };
 
 /// What holds for one endpoint besides its request type.
@@ -70,6 +70,13 @@ impl Rule {
         self
     }
 
+    /// The body may have this many bytes.
+    #[must_use]
+    pub fn body_bytes(mut self, limit: usize) -> Self {
+        self.body = BodySize::Bytes(limit);
+        self
+    }
+
     /// The last path parameter may be empty and then left out, with or without its slash (state keys).
     #[must_use]
     pub fn empty_last(mut self) -> Self {
@@ -115,21 +122,17 @@ impl<S: Send + Sync + 'static> Routes<S> {
         let state = self.state.clone();
         let endpoint: Endpoint =
             Arc::new(move |exchange| Box::pin(run(handler, state.clone(), exchange, rule)));
-        for template in H::Request::PATH_BUILDER.all_paths() {
-            self.insert(template, template, H::Request::METHOD, &endpoint);
+        let method = <H::Input as Input>::Request::METHOD;
+        for template in <H::Input as Input>::Request::PATH_BUILDER.all_paths() {
+            self.insert(template, template, method.clone(), &endpoint);
             if let Some(without_slash) = template.strip_suffix('/') {
-                self.insert(without_slash, template, H::Request::METHOD, &endpoint);
+                self.insert(without_slash, template, method.clone(), &endpoint);
             }
             if rule.may_omit_last
                 && let Some((parent, _)) = template.rsplit_once('/')
             {
-                self.insert(parent, template, H::Request::METHOD, &endpoint);
-                self.insert(
-                    &format!("{parent}/"),
-                    template,
-                    H::Request::METHOD,
-                    &endpoint,
-                );
+                self.insert(parent, template, method.clone(), &endpoint);
+                self.insert(&format!("{parent}/"), template, method.clone(), &endpoint);
             }
         }
         self
@@ -176,12 +179,12 @@ async fn run<S, Arguments, H: Handler<S, Arguments>>(
     exchange: Box<Exchange>,
     rule: Rule,
 ) -> Outcome {
-    let call = match Call::<H::Request>::read(exchange, rule).await {
-        Ok(call) => call,
+    let input = match <H::Input as Input>::read(exchange, rule).await {
+        Ok(input) => input,
         Err(error) => return Outcome::refused(error, None),
     };
-    let user = call.caller.user().cloned();
-    match handler.handle(&state, call).await {
+    let user = input.user().cloned();
+    match handler.handle(&state, input).await {
         Ok(response) => Outcome {
             response,
             user,

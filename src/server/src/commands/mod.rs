@@ -7,12 +7,15 @@ mod completions;
 mod dev_cert;
 mod keys;
 mod man;
+mod media;
 mod restore;
 mod serve;
 mod status;
 mod user;
 
 use std::{error::Error, future::Future, io};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::{Base, blocking},
@@ -46,6 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Man { folder } => man::run(&folder),
         Command::Keys(command) => keys::run(&load()?.config, &command),
         Command::DevCert(arguments) => dev_cert::run(&arguments.folder, &arguments.names),
+        Command::Media(command) => media::run(&load()?.config, command),
     }
 }
 
@@ -55,9 +59,10 @@ fn execute(config: &Config, request: Request) -> Result<(), Failure> {
         if let Some(reply) = control::send(config, &request).await? {
             return Ok::<_, Failure>(reply);
         }
-        let tasks = tokio_util::task::TaskTracker::new();
-        let base = Base::open(config, &tasks).await?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let base = Base::open(config, &tasks, stop.clone()).await?;
         let reply = request.execute(&base).await;
+        stop.cancel();
         tasks.close();
         tasks.wait().await;
         blocking(move || drop(base)).await;

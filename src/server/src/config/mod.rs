@@ -4,6 +4,7 @@
 mod devices;
 mod federation;
 mod load;
+mod media;
 mod names;
 mod origins;
 mod secret;
@@ -24,12 +25,13 @@ use users::Registration;
 use self::{
     devices::Devices,
     federation::{Federation, Outgoing},
+    media::Media,
     secret::Secret,
     tls::Tls,
     turn::TurnSettings,
     units::{Bytes, Seconds},
 };
-pub(crate) use self::{load::load, origins::Setting};
+pub(crate) use self::{load::load, origins::Setting, units::Age};
 
 /// RocksDB alone needs this much.
 const MIN_BUDGET: u64 = 32 << 20;
@@ -55,6 +57,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) rooms: Rooms,
     pub(crate) devices: Devices,
+    pub(crate) media: Media,
     pub(crate) sync: Sync,
     pub(crate) push: Push,
     pub(crate) log: Log,
@@ -152,6 +155,7 @@ impl Default for Config {
             http: Http::default(),
             rooms: Rooms::default(),
             devices: Devices::default(),
+            media: Media::default(),
             sync: Sync::default(),
             push: Push::default(),
             log: Log::default(),
@@ -331,6 +335,7 @@ impl Config {
         mistakes.extend(self.tls.mistakes());
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());
+        mistakes.extend(self.media.mistakes());
         mistakes
     }
 }

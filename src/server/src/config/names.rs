@@ -20,6 +20,13 @@ pub(super) const WITHOUT_DEFAULT: &[&str] = &[
     "tls.certificate",
     "tls.key",
     "federation.delegate_to",
+    "media.path",
+    "media.scanner.url",
+    "media.s3.endpoint",
+    "media.s3.bucket",
+    "media.s3.region",
+    "media.s3.access_key",
+    "media.s3.secret_key",
 ];
 
 /// Every setting with its documented value, whose type is also the type of its variable.
@@ -135,7 +142,7 @@ mod tests {
             nearest("registration.shared_secrets").as_deref(),
             Some("registration.shared_secret")
         );
-        assert_eq!(nearest("path").as_deref(), Some("database.path"));
+        assert_eq!(nearest("budget").as_deref(), Some("memory.budget"));
         assert_eq!(nearest("xyzzy"), None);
     }
 }

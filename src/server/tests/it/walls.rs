@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["rooms-directory"],
     &["rooms-history", "rooms-writer"],
     &["rooms-store"],
+    &["media"],
     &["users"],
     &["devices"],
     &["federation"],

@@ -85,6 +85,27 @@ impl Client {
             .await
     }
 
+    /// Uploads a file.
+    pub(crate) async fn upload(&self, bytes: Vec<u8>) -> Result<Answer, Unanswered> {
+        let path = "/_matrix/media/v3/upload";
+        let (status, body) = self
+            .http
+            .ask_raw(Method::POST, path, &self.token, bytes)
+            .await?;
+        Ok(Answer {
+            status,
+            body: serde_json::from_slice(&body).map_err(|_| Unanswered)?,
+        })
+    }
+
+    /// A file by `server/id`.
+    pub(crate) async fn download(&self, name: &str) -> Result<(u16, bytes::Bytes), Unanswered> {
+        let path = format!("/_matrix/client/v1/media/download/{name}");
+        self.http
+            .ask_raw(Method::GET, &path, &self.token, Vec::new())
+            .await
+    }
+
     /// The body of a 200 to a GET.
     pub(crate) async fn read(&self, path: &str) -> Value {
         self.get(path).await.expect("the server runs").expect_ok()

@@ -60,6 +60,33 @@ impl Http {
             .unwrap_or(Err(Unanswered))
     }
 
+    /// `path` is the whole path. Returns status and body as they are.
+    pub(crate) async fn ask_raw(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Vec<u8>,
+    ) -> Result<(u16, Bytes), Unanswered> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header("authorization", format!("Bearer {token}"))
+            .body(Full::new(Bytes::from(body)))
+            .expect("paths are valid URIs");
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|_| Unanswered)?;
+            let status = response.status().as_u16();
+            let body = response
+                .into_body()
+                .collect()
+                .await
+                .map_err(|_| Unanswered)?;
+            Ok((status, body.to_bytes()))
+        };
+        timeout(LIMIT, exchange).await.unwrap_or(Err(Unanswered))
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Unanswered> {
         let response = self.client.request(request).await.map_err(|_| Unanswered)?;
         let status = response.status().as_u16();

@@ -18,3 +18,4 @@ mod order;
 mod refused;
 mod server;
 mod transactions;
+mod uploads;

@@ -9,6 +9,7 @@ mod devices;
 mod discovery;
 mod edge;
 mod key_backup;
+mod media;
 mod membership;
 mod person;
 mod profile;

@@ -2,22 +2,30 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
 use client_api::{AdminRegister, ClientApi, ServerInfo, Turn, TurnKey};
 use database::{Clock, Memory, MockClock, Random, SeededRandom, Store};
 use devices::{Devices, Limits};
 use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
-use http::Request;
+use http::{Request, response::Parts};
 use http_body_util::BodyExt as _;
+use media::{
+    Media, MediaConfig, MediaNeeds, PreviewLimits, Previews,
+    storage::{Blocking, Disk, FileStorage},
+};
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
 use rooms_testing::Handles;
-use ruma::RoomVersionId;
+use ruma::{RoomVersionId, server_name};
 use serde_json::{Value, json};
 use sync::{Sync, SyncConfig};
+use tempfile::TempDir;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::Registration;
 
 use crate::person::{Answer, User};
@@ -32,6 +40,9 @@ pub(crate) struct TestServer {
     pub(crate) memory: Memory,
     random: Arc<SeededRandom>,
     edge: Arc<Edge>,
+    pub(crate) media: Media,
+    /// Files of media; deleted with the last clone.
+    _folder: Arc<TempDir>,
 }
 
 /// What a test may want otherwise.
@@ -42,6 +53,7 @@ pub(crate) struct TestOptions {
     pub(crate) device_limits: Limits,
     pub(crate) body_mentions: BodyMentions,
     pub(crate) turn: Option<TurnKey>,
+    pub(crate) media: MediaConfig,
 }
 
 impl Default for TestOptions {
@@ -56,6 +68,7 @@ impl Default for TestOptions {
             device_limits: Limits::default(),
             body_mentions: BodyMentions::Ignored,
             turn: None,
+            media: MediaConfig::new(server_name!("example.org").to_owned()),
         }
     }
 }
@@ -68,7 +81,20 @@ impl TestServer {
     pub(crate) async fn with(options: TestOptions) -> Self {
         let (memory, clock) = (Memory::new(), Arc::new(MockClock::default()));
         let random = Arc::new(SeededRandom::new(7));
-        let api = house(&options, &memory, clock.clone(), random.clone()).await;
+        let folder = TempDir::new().expect("a temporary folder");
+        let needs = (
+            clock.clone() as Arc<dyn Clock>,
+            random.clone() as Arc<dyn Random>,
+        );
+        let media = media(&options, &memory, folder.path(), needs).await;
+        let api = house(
+            &options,
+            &memory,
+            clock.clone(),
+            random.clone(),
+            media.clone(),
+        )
+        .await;
         let gate = Gate::new(
             api.users.clone(),
             &options.rate_limits,
@@ -82,6 +108,8 @@ impl TestServer {
             memory,
             random,
             edge,
+            media,
+            _folder: Arc::new(folder),
         }
     }
 
@@ -162,6 +190,12 @@ impl TestServer {
     }
 
     pub(crate) async fn answer(&self, request: Request<Payload>) -> Answer {
+        let (parts, bytes) = self.exchange(request).await;
+        Answer::new(parts, &bytes)
+    }
+
+    /// Any request, and the answer as it is.
+    pub(crate) async fn exchange(&self, request: Request<Payload>) -> (Parts, Bytes) {
         let response = self
             .edge
             .answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -172,8 +206,37 @@ impl TestServer {
             .await
             .expect("bodies are in memory")
             .to_bytes();
-        Answer::new(parts, &bytes)
+        (parts, bytes)
     }
+}
+
+async fn media(
+    options: &TestOptions,
+    memory: &Memory,
+    folder: &Path,
+    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+) -> Media {
+    let tasks = TaskTracker::new();
+    let blocking = Blocking::new(4, tasks.clone());
+    let files = FileStorage::open(
+        folder.join("media"),
+        Arc::new(Disk),
+        blocking,
+        clock.clone(),
+    );
+    let needs = MediaNeeds {
+        store: Store::new(Arc::new(memory.clone())),
+        clock,
+        random,
+        files: files.await.expect("the folder is made"),
+        objects: None,
+        remote: None,
+        scanner: None,
+        tasks,
+        stop: CancellationToken::new(),
+    };
+    let media = Media::open(needs, options.media.clone()).await;
+    media.expect("media opens")
 }
 
 async fn house(
@@ -181,6 +244,7 @@ async fn house(
     memory: &Memory,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    media: Media,
 ) -> ClientApi {
     let store = Store::new(Arc::new(memory.clone()));
     let default_version = options.default_room_version.clone();
@@ -217,6 +281,8 @@ async fn house(
         history,
         writer,
         directory,
+        previews: Previews::new(media.clone(), None, PreviewLimits::default()),
+        media,
         push,
         sync: sync.expect("an empty database can be followed"),
         server: ServerInfo::new("https://example.org".to_owned(), default_version),

@@ -47,6 +47,7 @@ pub(super) async fn house() -> Snapshot {
     publish_keys(&alice, &bob).await;
     back_up(&alice).await;
     send_to_devices(&bob, &alice).await;
+    share_files(&server, &alice).await;
     let store = Store::new(Arc::new(server.memory.clone()));
     meet_other_servers(&store).await;
     timeout(LIMIT, all_counted(&store)).await.expect("in time")
@@ -216,6 +217,46 @@ async fn send_to_devices(bob: &User, alice: &User) {
     }
 }
 
+/// A red pixel.
+const PIXEL: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\
+    \x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef\x00\x00\x00\x00IEND\xaeB`\x82";
+
+/// An image with its thumbnail, a media id without a file, and a verdict.
+async fn share_files(server: &TestServer, alice: &User) {
+    let at = alice.upload("?filename=dot.png", "image/png", PIXEL).await;
+    let path = format!("/v1/media/thumbnail/{at}?width=96&height=96&method=crop");
+    let answer = alice.get(&path).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    alice
+        .post("/_matrix/media/v1/create", json!({}))
+        .await
+        .expect_ok();
+    let verdict = Some(media::Verdict::Quarantined);
+    let judged = server.media.judge(media::ContentHash([7; 32]), verdict);
+    judged.await.expect("judged");
+}
+
+/// Rows that are gone soon, or come from other servers.
+async fn transient_media_rows(store: &Store) {
+    use media::tables::{MEDIA_UNREFERENCED, PreviewRow, URL_PREVIEWS, URL_PREVIEWS_BY_AGE};
+
+    let body = |txn: database::Txn| async move {
+        let fetched = database::Millis(1_735_689_600_000);
+        let url = "https://example.net/";
+        let preview = PreviewRow {
+            fetched,
+            json: json!({ "og:title": "An example" }).to_string(),
+            image: None,
+        };
+        txn.put(URL_PREVIEWS.at(url), &preview);
+        txn.put(URL_PREVIEWS_BY_AGE.at((fetched, url)), &());
+        let hash = media::ContentHash([9; 32]);
+        txn.put(MEDIA_UNREFERENCED.at(hash), &media::Place::Files);
+        Ok::<_, database::StoreError>(())
+    };
+    store.transact(body).await.expect("it commits");
+}
+
 /// A database that nobody follows, so that the jobs stay: after a change of a profile, and after the account's end.
 pub(super) async fn quiet() -> [Snapshot; 2] {
     let store = Store::new(Arc::new(Memory::new()));
@@ -247,6 +288,7 @@ pub(super) async fn quiet() -> [Snapshot; 2] {
     migrate::run(&store, &[MIGRATION], async |_| Ok::<_, Infallible>(()))
         .await
         .expect("migrated");
+    transient_media_rows(&store).await;
     let changed = store.snapshot().await.expect("a snapshot");
     users.deactivate(carol, false).await.expect("deactivated");
     Follower::open(&store, "example", Begin::Newest)

@@ -87,6 +87,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
         federation::tables(),
         devices::tables(),
         users::tables(),
+        media::tables(),
         rooms_store::tables(),
         push::tables(),
     ];
