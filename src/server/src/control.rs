@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Password, RegisterError};
 
 use crate::{
-    app::{Base, blocking},
+    app::Base,
     config::Config,
     media_requests::{self, MediaRequest},
 };

@@ -89,7 +89,7 @@ impl Server {
             .expect("the binary starts");
         let log = BufReader::new(process.stdout.take().expect("stdout is piped"));
         let mut server = Self { process, log, name };
-        server.wait_until_logged("serving");
+        server.wait_until_logged("\"ready\"");
         server
     }
 
