@@ -18,7 +18,7 @@ use rooms_store::{
     Event, Place, Verdict,
     tables::{EVENT_NUMBERS, EVENTS, ROOM_LOG},
 };
-use rooms_writer::{Arrival, Outcome, Preset, ReceivedPdu};
+use rooms_writer::{Arrival, Change, Outcome, Preset, ReceivedPdu};
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId,
     UInt, UserId, events::TimelineEventType, state_res::Event as _,
@@ -43,8 +43,10 @@ pub struct Net {
     pub room_id: OwnedRoomId,
     version: RoomVersionId,
     random: SeededRandom,
-    /// Events that servers skip at a random place in between.
+    /// Entries of each server's log that were looked at.
     cursor: Vec<usize>,
+    /// The server that nobody reaches now.
+    parted: Option<usize>,
 }
 
 /// How often an event is delivered whose auth events keep missing.
@@ -70,6 +72,7 @@ impl Net {
         let mut net = Self {
             room_id: room_id.expect("a room"),
             cursor: vec![0; count],
+            parted: None,
             random: SeededRandom::new(seed ^ 0x5eed),
             nodes,
             version,
@@ -85,6 +88,93 @@ impl Net {
     /// A number below `below`.
     pub fn pick(&self, below: usize) -> usize {
         usize::try_from(self.random.u64() % below as u64).expect("small")
+    }
+
+    /// Two people on each server beside the creator, all of them in the room, where everybody may do much. Each comes with the
+    /// index of their server.
+    pub async fn populate(&mut self) -> Vec<(usize, OwnedUserId)> {
+        let creator = OwnedUserId::try_from("@creator:server0.example").expect("an id");
+        let open = json!({ "users_default": 50, "ban": 50, "state_default": 50 });
+        let first = &self.nodes[0].rooms;
+        let opened = first.set(&self.room_id, &creator, "m.room.power_levels", "", open);
+        opened.await.expect("the creator's room");
+        self.collect().await;
+        for node in &mut self.nodes {
+            node.inbox.clear();
+        }
+        let mut people = vec![(0, creator)];
+        for at in 0..self.nodes.len() {
+            for name in ["ann", "ben"] {
+                let user = self.nodes[at].rooms.person(name).await;
+                if self.is_in(at).await {
+                    let joined = self.nodes[at].rooms.join(&self.room_id, &user).await;
+                    joined.expect("a public room");
+                } else {
+                    self.join(at, &user, 0).await;
+                }
+                self.heal().await;
+                people.push((at, user));
+            }
+        }
+        people
+    }
+
+    /// One step of a random history: now and then a server is parted from the others or comes back, somebody does something,
+    /// and some of what is under way arrives.
+    pub async fn step(&mut self, people: &[(usize, OwnedUserId)]) {
+        if self.pick(12) == 0 {
+            self.parted = match self.parted {
+                None => Some(self.pick(self.nodes.len())),
+                Some(_) => None,
+            };
+        }
+        self.act(people).await;
+        self.collect().await;
+        let parted = self.parted;
+        for at in 0..self.nodes.len() {
+            if self.pick(2) == 0 {
+                let is_reachable = |from| parted.is_none_or(|alone| alone != at && alone != from);
+                self.deliver_one(at, is_reachable).await;
+            }
+        }
+    }
+
+    /// One random action of a random person at their own server. Refusals are part of the history.
+    async fn act(&self, people: &[(usize, OwnedUserId)]) {
+        let (at, user) = &people[self.pick(people.len())];
+        let (_, target) = &people[self.pick(people.len())];
+        let room = &self.room_id;
+        let server = &self.nodes[*at].rooms;
+        match self.pick(10) {
+            0..=2 => drop(self.say(*at, user, "hello").await),
+            3 => drop(
+                self.set(*at, user, "m.room.name", "", self.random.u64() % 100)
+                    .await,
+            ),
+            4 => {
+                let key = self.pick(3).to_string();
+                let value = self.random.u64() % 9;
+                self.set(*at, user, "org.example", &key, value).await;
+            }
+            5 => drop(server.change(room, user, target, Change::Ban).await),
+            6 => drop(server.change(room, user, target, Change::Unban).await),
+            7 => drop(server.change(room, user, user, Change::Leave).await),
+            8 => drop(server.change(room, user, user, Change::Join).await),
+            _ => {
+                let mut users = serde_json::Map::new();
+                for (_, user) in people {
+                    if user.localpart() != "creator" && self.pick(2) == 0 {
+                        users.insert(user.to_string(), json!([0, 50, 60][self.pick(3)]));
+                    }
+                }
+                let levels = json!({ "users": users, "users_default": 50, "state_default": 50 });
+                drop(
+                    server
+                        .set(room, user, "m.room.power_levels", "", levels)
+                        .await,
+                );
+            }
+        }
     }
 
     /// Joins a user of one server by another: what `make_join` and `send_join` do.

@@ -3,6 +3,7 @@
 mod counts;
 mod device_lists;
 mod devices;
+mod forks;
 mod model;
 mod order;
 mod sections;

@@ -3,9 +3,7 @@
 
 use rooms_store::Verdict;
 use rooms_testing::graph::Net;
-use rooms_writer::Change;
 use ruma::{OwnedUserId, RoomVersionId};
-use serde_json::json;
 
 const SERVERS: usize = 3;
 const STEPS: usize = 40;
@@ -19,96 +17,12 @@ fn seeds() -> std::ops::Range<u64> {
     first..first + count
 }
 
-async fn people(net: &Net) -> Vec<(usize, OwnedUserId)> {
-    let mut people = vec![(
-        0,
-        OwnedUserId::try_from("@creator:server0.example").expect("an id"),
-    )];
-    for at in 0..SERVERS {
-        for name in ["ann", "ben"] {
-            people.push((at, net.nodes[at].rooms.person(name).await));
-        }
-    }
-    people
-}
-
-/// One random action of a random person at their own server. Refusals are part of the game.
-async fn act(net: &Net, people: &[(usize, OwnedUserId)]) {
-    let (at, user) = &people[net.pick(people.len())];
-    let (_, target) = &people[net.pick(people.len())];
-    let room = &net.room_id;
-    let server = &net.nodes[*at].rooms;
-    match net.pick(10) {
-        0..=2 => drop(net.say(*at, user, "hello").await),
-        3 => drop(
-            net.set(*at, user, "m.room.name", "", net.pick(100) as u64)
-                .await,
-        ),
-        4 => {
-            let key = net.pick(3).to_string();
-            net.set(*at, user, "org.example", &key, net.pick(9) as u64)
-                .await;
-        }
-        5 => drop(server.change(room, user, target, Change::Ban).await),
-        6 => drop(server.change(room, user, target, Change::Unban).await),
-        7 => drop(server.change(room, user, user, Change::Leave).await),
-        8 => drop(server.change(room, user, user, Change::Join).await),
-        _ => {
-            let mut users = serde_json::Map::new();
-            for (_, user) in people {
-                if user.localpart() != "creator" && net.pick(2) == 0 {
-                    users.insert(user.to_string(), json!([0, 50, 60][net.pick(3)]));
-                }
-            }
-            let levels = json!({ "users": users, "users_default": 50, "state_default": 50 });
-            drop(
-                server
-                    .set(room, user, "m.room.power_levels", "", levels)
-                    .await,
-            );
-        }
-    }
-}
-
 /// Plays one history; whether all servers ended with the same extremities.
 async fn play(seed: u64, version: RoomVersionId) -> bool {
     let mut net = Net::new(seed, SERVERS, version).await;
-    let people = people(&net).await;
-    let open = json!({ "users_default": 50, "ban": 50, "state_default": 50 });
-    let creator = &people[0].1;
-    let opened = net.nodes[0]
-        .rooms
-        .set(&net.room_id, creator, "m.room.power_levels", "", open);
-    opened.await.expect("the creator's room");
-    for (at, user) in &people[1..] {
-        if *at == 0 || net.is_in(*at).await {
-            net.nodes[*at]
-                .rooms
-                .join(&net.room_id, user)
-                .await
-                .expect("a public room");
-            net.heal().await;
-        } else {
-            net.join(*at, user, 0).await;
-            net.heal().await;
-        }
-    }
-    let mut parted = None;
+    let people = net.populate().await;
     for _ in 0..STEPS {
-        if net.pick(12) == 0 {
-            parted = match parted {
-                None => Some(net.pick(SERVERS)),
-                Some(_) => None,
-            };
-        }
-        act(&net, &people).await;
-        net.collect().await;
-        for at in 0..SERVERS {
-            if net.pick(2) == 0 {
-                let is_reachable = |from| parted.is_none_or(|alone| alone != at && alone != from);
-                net.deliver_one(at, is_reachable).await;
-            }
-        }
+        net.step(&people).await;
     }
     net.heal().await;
     // An event of each server that follows what it holds: then everybody has followed everything.
