@@ -1,0 +1,1 @@
+//! Who is online, and how many members of each room are.

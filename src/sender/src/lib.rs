@@ -1,0 +1,1 @@
+//! Outbound federation: a durable queue per destination, which follows the log.
