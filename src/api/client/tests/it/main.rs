@@ -14,6 +14,7 @@ mod membership;
 mod person;
 mod profile;
 mod push_rules;
+mod relations;
 mod rooms;
 mod server;
 mod session;
