@@ -147,10 +147,20 @@ impl Base {
         ))
     }
 
-    fn federation_api(&self, config: &Config, federation: Federation) -> FederationApi {
+    fn federation_api(
+        &self,
+        config: &Config,
+        federation: Federation,
+        writer: RoomWriter,
+        directory: RoomDirectory,
+        history: History,
+    ) -> FederationApi {
         FederationApi {
             users: self.users.clone(),
             federation,
+            history,
+            writer,
+            directory,
             announcement: Announcement {
                 delegated: config.federation.delegate_to.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -264,6 +274,15 @@ impl App {
             quiet,
         )
         .await?;
+        let federation = base.federation(config).await?;
+        let gate = base.gate(config, &federation);
+        let among_servers = base.federation_api(
+            config,
+            federation,
+            writer.clone(),
+            directory.clone(),
+            history.clone(),
+        );
         let api = ClientApi {
             users: users.clone(),
             devices,
@@ -286,10 +305,7 @@ impl App {
             ),
             turn: config.turn.servers(clock),
         };
-        let federation = base.federation(config).await?;
-        let gate = base.gate(config, &federation);
-        let federation = base.federation_api(config, federation);
-        let routes = client_api::routes(api).and(federation_api::routes(federation));
+        let routes = client_api::routes(api).and(federation_api::routes(among_servers));
         let edge = Arc::new(Edge::new(routes, gate));
         Ok(Self { edge, sync })
     }

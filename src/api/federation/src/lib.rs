@@ -1,11 +1,12 @@
-//! The server-server API: one folder per module of the spec, one endpoint per file. So far what can be asked without a
-//! signature.
+//! The server-server API: one folder per module of the spec, one endpoint per file.
 //!
 //! [`routes`] is the list of all endpoints; [`FederationApi`] is what their handlers may ask for; [`Signatures`] checks the
 //! requests of other servers.
 
 mod keys;
 mod openid;
+mod query;
+mod refusal;
 mod server;
 mod signatures;
 
@@ -18,6 +19,9 @@ pub use self::{server::Announcement, signatures::Signatures};
 pub struct FederationApi {
     pub users: users::Users,
     pub federation: federation::Federation,
+    pub history: rooms_history::History,
+    pub writer: rooms_writer::RoomWriter,
+    pub directory: rooms_directory::RoomDirectory,
     pub announcement: Announcement,
     pub clock: std::sync::Arc<dyn database::Clock>,
 }
@@ -27,7 +31,7 @@ pub fn routes(api: FederationApi) -> Routes<FederationApi> {
     let federates = api.federation.policy().is_enabled();
     let routes = openid::list(Routes::new(api));
     if federates {
-        server::list(keys::list(routes))
+        query::list(server::list(keys::list(routes)))
     } else {
         routes
     }
@@ -42,6 +46,24 @@ impl FromRef<FederationApi> for users::Users {
 impl FromRef<FederationApi> for federation::Federation {
     fn from_ref(api: &FederationApi) -> Self {
         api.federation.clone()
+    }
+}
+
+impl FromRef<FederationApi> for rooms_history::History {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.history.clone()
+    }
+}
+
+impl FromRef<FederationApi> for rooms_writer::RoomWriter {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.writer.clone()
+    }
+}
+
+impl FromRef<FederationApi> for rooms_directory::RoomDirectory {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.directory.clone()
     }
 }
 

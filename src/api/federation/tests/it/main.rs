@@ -2,6 +2,8 @@
 
 mod discovery;
 mod keys;
+mod network;
 mod openid;
 mod server;
+mod servers;
 mod signatures;
