@@ -18,6 +18,7 @@ pub use self::{server::Announcement, signatures::Signatures};
 pub struct FederationApi {
     pub users: users::Users,
     pub federation: federation::Federation,
+    pub remote: rooms_remote::RemoteRooms,
     pub announcement: Announcement,
     pub clock: std::sync::Arc<dyn database::Clock>,
 }
@@ -42,6 +43,12 @@ impl FromRef<FederationApi> for users::Users {
 impl FromRef<FederationApi> for federation::Federation {
     fn from_ref(api: &FederationApi) -> Self {
         api.federation.clone()
+    }
+}
+
+impl FromRef<FederationApi> for rooms_remote::RemoteRooms {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.remote.clone()
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use database::engine::BoxFuture;
-use database::{Memory, MockClock, SeededRandom, Store};
+use database::{Inline, Memory, MockClock, SeededRandom, Store};
 use edge::{Edge, Gate, Payload, RateLimits, Routes, TrustedProxies};
 use federation::{
     Federation, FederationConfig, KeyDocument, Keys, ServerPolicy,
@@ -15,10 +15,11 @@ use federation::{
 use federation_api::{Announcement, FederationApi, Signatures};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
+use rooms_remote::{RemoteNeeds, RemoteRooms};
+use rooms_testing::{Handles, Settings};
 use ruma::{OwnedServerName, server_name};
 use serde_json::Value;
-use tokio_util::task::TaskTracker;
-use users::{Hashing, NewAccount, Registered, Users, UsersConfig};
+use users::{NewAccount, Registered, Users};
 
 pub(crate) struct TestServer {
     pub(crate) users: Users,
@@ -65,14 +66,11 @@ impl TestServer {
     ) -> Self {
         let clock = Arc::new(MockClock::default());
         let random = Arc::new(SeededRandom::new(7));
-        let config = UsersConfig {
-            hashing: Hashing::weak_for_tests(),
-            ..UsersConfig::new(server_name!("example.org").to_owned())
-        };
+        let settings = Settings::default();
         let store = Store::new(Arc::new(memory.clone()));
-        let tasks = TaskTracker::new();
-        let name = config.server_name.clone();
-        let users = Users::new(store.clone(), clock.clone(), random.clone(), config, tasks);
+        let name = settings.server_name.clone();
+        let handles = Handles::open(store.clone(), &settings, clock.clone(), random.clone()).await;
+        let users = handles.users.clone();
         let keys = Keys::open(&store, &*random, &*clock, name.clone()).await;
         let denied = ["denied.example".to_owned()];
         let federation = Federation::new(
@@ -95,9 +93,21 @@ impl TestServer {
             &*random,
         )
         .with_servers(Arc::new(Signatures(federation.clone())));
+        let remote = RemoteRooms::open(RemoteNeeds {
+            history: handles.history,
+            writer: handles.writer,
+            directory: handles.directory,
+            federation: federation.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            blocking: Arc::new(Inline),
+            tasks: handles.tasks,
+            stop: handles.stop,
+        });
         let routes = add(federation_api::routes(FederationApi {
             users: users.clone(),
             federation: federation.clone(),
+            remote,
             announcement: Announcement {
                 delegated: Some(server_name!("matrix.example.org:443").to_owned()),
                 version: "1.2.3".to_owned(),
