@@ -19,9 +19,7 @@ pub use self::{server::Announcement, signatures::Signatures};
 pub struct FederationApi {
     pub users: users::Users,
     pub federation: federation::Federation,
-    pub history: rooms_history::History,
-    pub writer: rooms_writer::RoomWriter,
-    pub directory: rooms_directory::RoomDirectory,
+    pub remote: rooms_remote::RemoteRooms,
     pub announcement: Announcement,
     pub clock: std::sync::Arc<dyn database::Clock>,
 }
@@ -49,21 +47,21 @@ impl FromRef<FederationApi> for federation::Federation {
     }
 }
 
-impl FromRef<FederationApi> for rooms_history::History {
+impl FromRef<FederationApi> for rooms_remote::RemoteRooms {
     fn from_ref(api: &FederationApi) -> Self {
-        api.history.clone()
+        api.remote.clone()
     }
 }
 
-impl FromRef<FederationApi> for rooms_writer::RoomWriter {
+impl FromRef<FederationApi> for rooms_history::History {
     fn from_ref(api: &FederationApi) -> Self {
-        api.writer.clone()
+        api.remote.history().clone()
     }
 }
 
 impl FromRef<FederationApi> for rooms_directory::RoomDirectory {
     fn from_ref(api: &FederationApi) -> Self {
-        api.directory.clone()
+        api.remote.directory().clone()
     }
 }
 

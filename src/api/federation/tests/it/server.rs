@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use database::{Memory, Millis, MockClock, SeededRandom, Store};
+use database::{Inline, Memory, Millis, MockClock, SeededRandom, Store};
 use edge::{Edge, Gate, Payload, RateLimits, Routes, TrustedProxies};
 use federation::{Federation, FederationConfig, KeyDocument, Keys, ServerPolicy};
 use federation_api::{Announcement, FederationApi, Signatures};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_testing::{Settings, TestRooms};
 use ruma::{OwnedServerName, server_name};
 use serde_json::Value;
@@ -23,6 +24,7 @@ pub(crate) struct TestServer {
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
+    pub(crate) remote: RemoteRooms,
     edge: Arc<Edge>,
 }
 
@@ -146,12 +148,21 @@ impl TestServer {
             &*rooms.random,
         )
         .with_servers(Arc::new(Signatures(federation.clone())));
-        let routes = add(federation_api::routes(FederationApi {
-            users: rooms.users.clone(),
-            federation: federation.clone(),
+        let remote = RemoteRooms::open(RemoteNeeds {
             history: rooms.history.clone(),
             writer: rooms.writer.clone(),
             directory: rooms.directory.clone(),
+            federation: federation.clone(),
+            clock: clock.clone(),
+            random: rooms.random.clone(),
+            blocking: Arc::new(Inline),
+            tasks: rooms.tasks.clone(),
+            stop: rooms.stop.clone(),
+        });
+        let routes = add(federation_api::routes(FederationApi {
+            users: rooms.users.clone(),
+            federation: federation.clone(),
+            remote: remote.clone(),
             announcement: Announcement {
                 delegated: options.delegated,
                 version: "1.2.3".to_owned(),
@@ -163,6 +174,7 @@ impl TestServer {
             rooms,
             clock,
             federation,
+            remote,
             edge: Arc::new(Edge::new(routes, gate)),
         }
     }
