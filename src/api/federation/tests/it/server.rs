@@ -24,7 +24,6 @@ pub(crate) struct TestServer {
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
-    pub(crate) remote: RemoteRooms,
     edge: Arc<Edge>,
 }
 
@@ -162,7 +161,7 @@ impl TestServer {
         let routes = add(federation_api::routes(FederationApi {
             users: rooms.users.clone(),
             federation: federation.clone(),
-            remote: remote.clone(),
+            remote,
             announcement: Announcement {
                 delegated: options.delegated,
                 version: "1.2.3".to_owned(),
@@ -174,7 +173,6 @@ impl TestServer {
             rooms,
             clock,
             federation,
-            remote,
             edge: Arc::new(Edge::new(routes, gate)),
         }
     }
