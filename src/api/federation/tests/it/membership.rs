@@ -360,7 +360,7 @@ async fn nothing_is_signed_for_who_meets_no_condition() {
     let forged = |content: &str| {
         let content = Content::parse(content).expect("JSON");
         sign(&scene.b, &scene.bob, &template, |draft| {
-            draft.content = content
+            draft.content = content;
         })
     };
     let via = r#"{"join_authorised_via_users_server":"@alice:a.test","membership":"join"}"#;
