@@ -8,6 +8,7 @@ mod keys;
 mod openid;
 mod server;
 mod signatures;
+mod transactions;
 
 use edge::{FromRef, Routes};
 
@@ -28,7 +29,7 @@ pub fn routes(api: FederationApi) -> Routes<FederationApi> {
     let federates = api.federation.policy().is_enabled();
     let routes = openid::list(Routes::new(api));
     if federates {
-        server::list(keys::list(routes))
+        transactions::list(server::list(keys::list(routes)))
     } else {
         routes
     }

@@ -4,12 +4,23 @@
 //! * [`RemoteRooms`]: the handle.
 //! * `check`: from the text of other servers to events that a room's writer may receive.
 //! * `acl`: which servers a room excludes.
+//! * `inbox`: transactions of other servers, from the request to the room's writer; `delivery` and `missing`: what
+//!   is fetched for their events.
+//! * `edus`: what other servers say besides events.
 
 mod acl;
 mod check;
+mod delivery;
+mod edus;
 mod handle;
+mod inbox;
+mod missing;
+mod tables;
 
 pub use crate::{
     check::{BadPdu, Checked, KeySource},
+    edus::{Edu, EduReceiver},
     handle::{RemoteNeeds, RemoteRooms},
+    inbox::{Transaction, TransactionError},
+    tables::{InboundAnswer, InboxPdu, InboxShare, WaitingPdu, tables},
 };
