@@ -20,6 +20,7 @@ pub struct FederationApi {
     pub users: users::Users,
     pub federation: federation::Federation,
     pub remote: rooms_remote::RemoteRooms,
+    pub sender: sender::Sender,
     pub announcement: Announcement,
     pub clock: std::sync::Arc<dyn database::Clock>,
 }
@@ -50,6 +51,12 @@ impl FromRef<FederationApi> for federation::Federation {
 impl FromRef<FederationApi> for rooms_remote::RemoteRooms {
     fn from_ref(api: &FederationApi) -> Self {
         api.remote.clone()
+    }
+}
+
+impl FromRef<FederationApi> for sender::Sender {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.sender.clone()
     }
 }
 

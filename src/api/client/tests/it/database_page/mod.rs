@@ -26,6 +26,10 @@ const OF_OTHER_SERVERS: &[&str] = &[
     "inbox_events",
     "inbox_origins",
     "missing_events",
+    "sender_catch_up",
+    "sender_delivery_errors",
+    "sender_edus",
+    "sender_queue",
     "waiting_pdus",
 ];
 
@@ -102,6 +106,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
         media::tables(),
         rooms_store::tables(),
         rooms_remote::tables(),
+        sender::tables(),
         push::tables(),
     ];
     crates.into_iter().flatten().collect()
