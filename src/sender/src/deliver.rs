@@ -166,7 +166,9 @@ async fn send(
         true => Urgency::Now,
         false => Urgency::Background,
     };
-    let answer = needs.federation.request(server, request, AnswerKind::Small, urgency);
+    let answer = needs
+        .federation
+        .request(server, request, AnswerKind::Small, urgency);
     for (event_id, result) in answer.await?.pdus {
         if let Err(reason) = result {
             tracing::warn!(server.name = %server, event.id = %event_id, reason,

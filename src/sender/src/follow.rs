@@ -65,7 +65,11 @@ pub(crate) async fn run(sender: Sender, mut follower: Follower) {
         };
         if let Err(error) = followed {
             tracing::warn!(%error, "could not queue events for other servers, will retry");
-            if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            if stop
+                .run_until_cancelled(tokio::time::sleep(PAUSE))
+                .await
+                .is_none()
+            {
                 return;
             }
         }
@@ -87,7 +91,14 @@ async fn follow(
             collect(sender, &db, *room, position.0, &mut known, &mut effects).await?;
         }
         if at == last || effects.rows >= ROWS {
-            commit(sender, follower, std::mem::take(&mut effects), *position, is_saved).await?;
+            commit(
+                sender,
+                follower,
+                std::mem::take(&mut effects),
+                *position,
+                is_saved,
+            )
+            .await?;
         }
     }
     Ok(())
@@ -118,18 +129,20 @@ async fn collect(
             own.remove(at);
         }
     }
-    let rows = RECEIPT_LOG.under(room).from((room, from)).through((room, to));
+    let rows = RECEIPT_LOG
+        .under(room)
+        .from((room, from))
+        .through((room, to));
     let receipts = db.page(rows, usize::MAX).await?;
     if own.is_empty() && receipts.is_empty() {
         return Ok(());
     }
-    let servers = match known.get(&room) {
-        Some(servers) => servers.clone(),
-        None => {
-            let servers = Arc::new(servers(rooms, db, room).await?);
-            known.insert(room, servers.clone());
-            servers
-        }
+    let servers = if let Some(servers) = known.get(&room) {
+        servers.clone()
+    } else {
+        let servers = Arc::new(servers(rooms, db, room).await?);
+        known.insert(room, servers.clone());
+        servers
     };
     for event in own {
         let destinations = with_target(&event, &servers, rooms);
@@ -187,10 +200,15 @@ pub(crate) async fn servers(
     let mut servers: Vec<OwnedServerName> = Vec::new();
     let mut after: Option<OwnedServerName> = None;
     loop {
-        let page = rooms.servers_in_room(db, room, after.as_deref(), SERVERS).await?;
+        let page = rooms
+            .servers_in_room(db, room, after.as_deref(), SERVERS)
+            .await?;
         let is_last = page.len() < SERVERS;
         after = page.last().cloned();
-        servers.extend(page.into_iter().filter(|server| server != rooms.server_name()));
+        servers.extend(
+            page.into_iter()
+                .filter(|server| server != rooms.server_name()),
+        );
         if is_last || after.is_none() {
             return Ok(servers);
         }
@@ -212,7 +230,10 @@ async fn commit(
             *servers = Arc::new(permitted.cloned().collect());
         }
     }
-    let all = effects.events.iter().flat_map(|(_, servers)| servers.iter());
+    let all = effects
+        .events
+        .iter()
+        .flat_map(|(_, servers)| servers.iter());
     let behind: HashSet<OwnedServerName> = sender.0.schedule.catching_up(all);
     if effects.events.iter().all(|(_, servers)| servers.is_empty()) {
         follower.reached(to);
@@ -242,7 +263,10 @@ async fn commit(
         }
     }
     for (key, servers) in effects.receipts {
-        sender.0.schedule.receipt(&key, &servers, sender.0.needs.clock.now());
+        sender
+            .0
+            .schedule
+            .receipt(&key, &servers, sender.0.needs.clock.now());
     }
     Ok(())
 }

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use database::{Clock, Random, Read as _, StoreError, Txn, follow::{Begin, Follower}};
+use database::{
+    Clock, Random, Read as _, StoreError, Txn,
+    follow::{Begin, Follower},
+};
 use federation::Federation;
 use rooms_store::{RoomError, RoomStore};
 use rooms_writer::Typing;
@@ -145,7 +148,10 @@ impl Sender {
     pub async fn is_idle(&self, destination: &ServerName) -> Result<bool, StoreError> {
         let db = self.rooms().snapshot().await?;
         let has_events = db.first(QUEUE.under(destination.as_str())).await?.is_some();
-        let has_edus = db.first(EDU_QUEUE.under(destination.as_str())).await?.is_some();
+        let has_edus = db
+            .first(EDU_QUEUE.under(destination.as_str()))
+            .await?
+            .is_some();
         let marks = crate::tables::CATCH_UP.under(destination.as_str());
         Ok(!has_events && !has_edus && db.first(marks).await?.is_none())
     }

@@ -56,7 +56,9 @@ enum State {
     Idle,
     Ready,
     /// There is more since it began.
-    InFlight { has_more: bool },
+    InFlight {
+        has_more: bool,
+    },
     /// More of its kind may come until then.
     Coalescing(Millis),
     /// The last attempt failed.
@@ -142,7 +144,9 @@ impl Schedule {
     }
 
     fn lock(&self) -> MutexGuard<'_, Destinations> {
-        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
+        self.destinations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Rows were committed for a destination.
@@ -244,7 +248,9 @@ impl Schedule {
     ) -> HashSet<OwnedServerName> {
         let all = self.lock();
         let is_behind = |server: &&OwnedServerName| {
-            all.known.get(*server).is_some_and(|known| known.is_catching_up)
+            all.known
+                .get(*server)
+                .is_some_and(|known| known.is_catching_up)
         };
         servers.filter(is_behind).cloned().collect()
     }
@@ -259,7 +265,10 @@ impl Schedule {
     }
 
     pub(crate) fn queue_length(&self, server: &ServerName) -> u64 {
-        self.lock().known.get(server).map_or(0, |known| known.queued)
+        self.lock()
+            .known
+            .get(server)
+            .map_or(0, |known| known.queued)
     }
 
     /// Takes the next destination that is ready.

@@ -84,19 +84,22 @@ impl DestinationStatus {
             rooms_behind,
             ..
         } = self;
-        let mut line = format!("{server}: {events} events and {edus} EDUs queued");
+        let mut parts = vec![format!("{server}: {events} events and {edus} EDUs queued")];
         if *rooms_behind > 0 {
-            line += &format!(", behind in {rooms_behind} rooms");
+            parts.push(format!("behind in {rooms_behind} rooms"));
         }
         if let Some(row) = &self.unreachable {
             let since = now.since(Millis(row.since)).as_secs();
             let next = Millis(row.retry_at).since(now).as_secs();
-            line += &format!("; unreachable for {since} s, {} attempts, next in {next} s", row.failures);
+            let failures = row.failures;
+            parts.push(format!(
+                "unreachable for {since} s, {failures} attempts, next in {next} s"
+            ));
         }
         if let Some(error) = &self.last_error {
             let ago = now.since(Millis(error.at)).as_secs();
-            line += &format!("; last error {ago} s ago: {}", error.reason);
+            parts.push(format!("last error {ago} s ago: {}", error.reason));
         }
-        line
+        parts.join(", ")
     }
 }

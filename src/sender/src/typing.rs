@@ -74,12 +74,11 @@ async fn look(
     if users.is_empty() && before.is_none() {
         return Ok(());
     }
-    let servers = match &before {
-        Some(before) => before.servers.clone(),
-        None => {
-            let db = sender.rooms().snapshot().await?;
-            Arc::new(follow::servers(sender.rooms(), &db, room).await?)
-        }
+    let servers = if let Some(before) = &before {
+        before.servers.clone()
+    } else {
+        let db = sender.rooms().snapshot().await?;
+        Arc::new(follow::servers(sender.rooms(), &db, room).await?)
     };
     let now = sender.0.needs.clock.now();
     let before = before.map(|before| before.users).unwrap_or_default();

@@ -63,28 +63,38 @@ pub(crate) fn is_settled(outcome: &Result<Outcome, RoomError>) -> bool {
 }
 
 impl<'a> Delivery<'a> {
-    /// `None` where this server is not in the room.
+    /// On behalf of the server that sent events. `None` where this server is not in the room.
     pub(crate) async fn new(
         remote: &'a RemoteRooms,
         room: RoomNumber,
         origin: &str,
     ) -> Result<Option<Self>, RoomError> {
-        let rooms = remote.rooms();
-        let db = rooms.snapshot().await?;
-        let head = rooms.head(&db, room).await?;
         let Ok(origin) = OwnedServerName::try_from(origin) else {
             return Ok(None);
         };
-        if head.residency != Residency::Resident {
-            return Ok(None);
-        }
-        let version = RoomVersionId::try_from(head.version).map_err(|_| RoomError::Damaged)?;
+        let db = remote.rooms().snapshot().await?;
         let mut servers = vec![origin.clone()];
         servers.extend(
             remote
                 .other_servers(&db, room, &origin, MOST_OTHERS)
                 .await?,
         );
+        Self::asking(remote, room, servers).await
+    }
+
+    /// Asks these servers, in their order. `None` where this server is not in the room.
+    pub(crate) async fn asking(
+        remote: &'a RemoteRooms,
+        room: RoomNumber,
+        servers: Vec<OwnedServerName>,
+    ) -> Result<Option<Self>, RoomError> {
+        let rooms = remote.rooms();
+        let db = rooms.snapshot().await?;
+        let head = rooms.head(&db, room).await?;
+        if head.residency != Residency::Resident {
+            return Ok(None);
+        }
+        let version = RoomVersionId::try_from(head.version).map_err(|_| RoomError::Damaged)?;
         Ok(Some(Self {
             remote,
             room,

@@ -10,7 +10,7 @@ use rooms_store::RoomStore;
 use rooms_writer::RoomWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{acl::Acls, edus::EduReceivers, inbox::Inbox};
+use crate::{acl::Acls, backfill::Backfills, edus::EduReceivers, inbox::Inbox};
 
 /// What rooms among servers are built from.
 pub struct RemoteNeeds {
@@ -36,6 +36,7 @@ pub(crate) struct Parts {
     pub(crate) needs: RemoteNeeds,
     pub(crate) acls: Acls,
     pub(crate) inbox: Inbox,
+    pub(crate) backfills: Backfills,
     pub(crate) edu_receivers: EduReceivers,
 }
 
@@ -45,6 +46,7 @@ impl RemoteRooms {
             needs,
             acls: Acls::new(),
             inbox: Inbox::new(),
+            backfills: Backfills::new(),
             edu_receivers: EduReceivers::default(),
         }));
         this.start_inbox();

@@ -6,9 +6,11 @@
 //! * `acl`: which servers a room excludes.
 //! * `inbox`: transactions of other servers, from the request to the room's writer; `delivery` and `missing`: what
 //!   is fetched for their events.
+//! * `backfill`: older history, for those who scroll up.
 //! * `edus`: what other servers say besides events.
 
 mod acl;
+mod backfill;
 mod check;
 mod delivery;
 mod edus;

@@ -343,6 +343,25 @@ fn connect(chain: &mut HashMap<OwnedEventId, Pdu>, fetched: Vec<Pdu>) -> bool {
     is_any
 }
 
+/// Those of the fetched events that `from` leads to, each before those that precede it.
+pub(crate) fn reachable(fetched: Vec<Pdu>, from: &[OwnedEventId]) -> Vec<Pdu> {
+    let mut fetched: HashMap<OwnedEventId, Pdu> = fetched
+        .into_iter()
+        .map(|pdu| (pdu.event_id().to_owned(), pdu))
+        .collect();
+    let mut ahead = from.to_vec();
+    let mut found = Vec::new();
+    while let Some(id) = ahead.pop() {
+        if let Some(pdu) = fetched.remove(&id) {
+            ahead.extend(pdu.prev_events().cloned());
+            found.push(pdu);
+        }
+    }
+    let mut ordered = sorted(found, |pdu| pdu.prev_events().cloned().collect());
+    ordered.reverse();
+    ordered
+}
+
 /// The events of a chain, each after its previous ones, `last` at the end. Without what is in a
 /// cycle, which room versions 1 and 2 cannot exclude.
 fn in_order(chain: HashMap<OwnedEventId, Pdu>, last: &EventId) -> Vec<Pdu> {

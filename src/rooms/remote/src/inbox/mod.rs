@@ -24,7 +24,7 @@ use ruma::OwnedServerName;
 use tokio::sync::Semaphore;
 
 pub use self::accept::{Transaction, TransactionError};
-use self::origins::Origins;
+pub(crate) use self::origins::Origins;
 use crate::{
     handle::RemoteRooms,
     tables::{INBOX, WAITING_PDUS},

@@ -12,10 +12,10 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 type Locks<K> = HashMap<K, Arc<AsyncMutex<()>>>;
 
 /// A lock for each key that somebody is at.
-pub(super) struct Origins<K: Hash + Eq + Clone = OwnedServerName>(Arc<Mutex<Locks<K>>>);
+pub(crate) struct Origins<K: Hash + Eq + Clone = OwnedServerName>(Arc<Mutex<Locks<K>>>);
 
 /// The turn of one. The next one has it when it is dropped.
-pub(super) struct Turn<K: Hash + Eq + Clone = OwnedServerName> {
+pub(crate) struct Turn<K: Hash + Eq + Clone = OwnedServerName> {
     locks: Arc<Mutex<Locks<K>>>,
     key: K,
     lock: Option<Arc<AsyncMutex<()>>>,
@@ -23,12 +23,12 @@ pub(super) struct Turn<K: Hash + Eq + Clone = OwnedServerName> {
 }
 
 impl<K: Hash + Eq + Clone> Origins<K> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::default())
     }
 
     /// Waits for the turn; `None` if more than `most` wait already.
-    pub(super) async fn enter(&self, key: K, most: usize) -> Option<Turn<K>> {
+    pub(crate) async fn enter(&self, key: K, most: usize) -> Option<Turn<K>> {
         let own = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let own = locks.entry(key.clone()).or_default();
