@@ -1,11 +1,12 @@
-//! The server-server API: one folder per module of the spec, one endpoint per file. So far what can be asked without a
-//! signature.
+//! The server-server API: one folder per module of the spec, one endpoint per file.
 //!
 //! [`routes`] is the list of all endpoints; [`FederationApi`] is what their handlers may ask for; [`Signatures`] checks the
 //! requests of other servers.
 
 mod keys;
 mod openid;
+mod query;
+mod refusal;
 mod server;
 mod signatures;
 mod transactions;
@@ -30,7 +31,7 @@ pub fn routes(api: FederationApi) -> Routes<FederationApi> {
     let federates = api.federation.policy().is_enabled();
     let routes = openid::list(Routes::new(api));
     if federates {
-        transactions::list(server::list(keys::list(routes)))
+        transactions::list(query::list(server::list(keys::list(routes))))
     } else {
         routes
     }
@@ -57,6 +58,18 @@ impl FromRef<FederationApi> for rooms_remote::RemoteRooms {
 impl FromRef<FederationApi> for sender::Sender {
     fn from_ref(api: &FederationApi) -> Self {
         api.sender.clone()
+    }
+}
+
+impl FromRef<FederationApi> for rooms_history::History {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.remote.history().clone()
+    }
+}
+
+impl FromRef<FederationApi> for rooms_directory::RoomDirectory {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.remote.directory().clone()
     }
 }
 

@@ -2,6 +2,10 @@
 
 mod discovery;
 mod keys;
+mod network;
 mod openid;
 mod server;
+mod servers;
+mod sharing;
 mod signatures;
+mod transactions;

@@ -30,6 +30,7 @@ const OF_OTHER_SERVERS: &[&str] = &[
     "sender_delivery_errors",
     "sender_edus",
     "sender_queue",
+    "server_users",
     "waiting_pdus",
 ];
 
