@@ -3,12 +3,17 @@
 //! [`routes`] is the list of all endpoints; [`FederationApi`] is what their handlers may ask for; [`Signatures`] checks the
 //! requests of other servers.
 
+mod directory;
+mod events;
 mod keys;
+mod membership;
 mod openid;
+mod pdus;
 mod query;
 mod refusal;
 mod server;
 mod signatures;
+mod transaction;
 mod transactions;
 
 use edge::{FromRef, Routes};
@@ -31,7 +36,8 @@ pub fn routes(api: FederationApi) -> Routes<FederationApi> {
     let federates = api.federation.policy().is_enabled();
     let routes = openid::list(Routes::new(api));
     if federates {
-        transactions::list(query::list(server::list(keys::list(routes))))
+        let routes = transactions::list(query::list(server::list(keys::list(routes))));
+        membership::list(events::list(directory::list(routes)))
     } else {
         routes
     }

@@ -17,6 +17,7 @@ mod edus;
 mod handle;
 mod inbox;
 mod missing;
+mod serving;
 mod tables;
 
 pub use crate::{
@@ -24,5 +25,6 @@ pub use crate::{
     edus::{Edu, EduReceiver},
     handle::{RemoteNeeds, RemoteRooms},
     inbox::{Transaction, TransactionError},
+    serving::{Handshake, HandshakeError, JoinedState, Served, ServedState, Template},
     tables::{InboundAnswer, InboxPdu, InboxShare, WaitingPdu, tables},
 };

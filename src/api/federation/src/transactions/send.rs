@@ -20,7 +20,10 @@ pub(super) async fn send(
         pdus: call.request.pdus,
         edus: call.request.edus.into_iter().map(Raw::into_json).collect(),
     };
-    let answer = remote.accept(transaction).await.map_err(refuse)?;
+    let answer = remote
+        .accept_transaction(transaction)
+        .await
+        .map_err(refuse)?;
     Ok(RawJson(answer.into_bytes()))
 }
 

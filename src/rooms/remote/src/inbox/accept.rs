@@ -66,7 +66,10 @@ struct Head {
 
 impl RemoteRooms {
     /// Takes a transaction over, and returns the JSON that it is answered. A repetition gets the same answer.
-    pub async fn accept(&self, transaction: Transaction) -> Result<String, TransactionError> {
+    pub async fn accept_transaction(
+        &self,
+        transaction: Transaction,
+    ) -> Result<String, TransactionError> {
         if transaction.pdus.len() > MOST_PDUS || transaction.edus.len() > MOST_EDUS {
             return Err(TransactionError::TooMany);
         }
