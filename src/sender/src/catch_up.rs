@@ -1,5 +1,6 @@
-//! Destinations that do not answer for long: marks instead of a queue, and the latest events of the marked rooms once they do.
-//! The destination fetches what lies before them, as after any gap.
+//! Destinations that do not answer for long: marks instead of a queue, and the latest events of
+//! the marked rooms once they do. The destination fetches what lies before them, as after any
+//! gap.
 
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ pub(crate) async fn latest(
         });
         let mut events = Vec::new();
         if is_end || !is_in {
-            // Who is not in the room is told of the own removal alone.
+            // A server outside the room learns of its own removal alone.
             events.extend(marked);
         } else {
             for end in head.extremities.iter().take(MOST_EXTREMITIES) {

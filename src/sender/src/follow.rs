@@ -1,5 +1,5 @@
-//! Following the server's log: each new event of a local user enters the queues of the servers in its room, and
-//! public receipts of local users are noted.
+//! Following the server's log: each new event of a local user enters the queues of the servers in
+//! its room, and public receipts of local users are noted.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -124,7 +124,8 @@ async fn collect(
     });
     let mut own: Vec<Arc<Event>> = own.collect();
     for at in (0..own.len()).rev() {
-        // A join over federation comes behind a gap. The server that accepted it sends it to the others.
+        // A join over federation comes behind a gap. The server that accepted it sends it to the
+        // others.
         if db.exists(GAPS.at((room, own[at].position))).await? {
             own.remove(at);
         }
@@ -168,7 +169,8 @@ async fn collect(
     Ok(())
 }
 
-/// The servers of the room; for a leave, kick, ban or invite also the server of its target, which may not be among them.
+/// The servers of the room; for a leave, kick, ban or invite also the server of its target, which
+/// may not be among them.
 fn with_target(
     event: &Event,
     servers: &Arc<Vec<OwnedServerName>>,

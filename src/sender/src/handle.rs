@@ -36,9 +36,9 @@ pub struct SenderNeeds {
 
 /// Sends to other servers. Cheap to clone.
 #[derive(Clone)]
-pub struct Sender(pub(crate) Arc<Parts>);
+pub struct Sender(pub(crate) Arc<Shared>);
 
-pub(crate) struct Parts {
+pub(crate) struct Shared {
     pub(crate) needs: SenderNeeds,
     pub(crate) schedule: Schedule,
     /// Begins the transaction ids of this run of the server.
@@ -53,7 +53,7 @@ impl Sender {
         let follower = Follower::open(needs.rooms.store(), "sender", Begin::Newest).await?;
         let schedule = Schedule::load(needs.rooms.store()).await?;
         let run = needs.random.token(12);
-        let this = Self(Arc::new(Parts {
+        let this = Self(Arc::new(Shared {
             needs,
             schedule,
             run,
@@ -79,8 +79,9 @@ impl Sender {
         &self.0.needs.rooms
     }
 
-    /// Sends an event to all servers of its room but this one and `except`: the join, leave or knock of a user of another
-    /// server, which this server was asked to accept. Returns once it is queued.
+    /// Sends an event to all servers of its room but this one and `except`: the join, leave or
+    /// knock of a user of another server, which this server was asked to accept. Returns once it
+    /// is queued.
     pub async fn relay(
         &self,
         room_id: &RoomId,
@@ -136,8 +137,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends an EDU that may be lost: presence. A later one with the same key replaces one that has not been sent; to a server
-    /// that does not answer, none is sent.
+    /// Sends an EDU that may be lost: presence. A later one with the same key replaces one that
+    /// has not been sent; to a server that does not answer, none is sent.
     pub fn send_ephemeral(&self, destination: &ServerName, key: String, edu: Box<RawValue>) {
         if destination != self.0.needs.federation.server_name() {
             self.0.schedule.ephemeral(destination, key, edu);

@@ -1,7 +1,9 @@
-//! Which destination is tried when. In memory, with an entry for each server that something waits for; at start from the tables.
+//! Which destination is tried when. In memory, with an entry for each server that something waits
+//! for; at start from the tables.
 //!
-//! Bound per destination: the times, [`MOST_RECEIPTS`] receipts and [`MOST_EPHEMERAL`] EDUs that may be lost, and for those that
-//! do not answer [`MOST_RECEIPTS_WAITING`] receipts and nothing else that may be lost.
+//! Bound per destination: the times, [`MOST_RECEIPTS`] receipts and [`MOST_EPHEMERAL`] EDUs that
+//! may be lost, and for those that do not answer [`MOST_RECEIPTS_WAITING`] receipts and nothing
+//! else that may be lost.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
@@ -74,7 +76,8 @@ struct Destination {
     /// It spoke to us: its backoff does not count.
     is_urgent: bool,
     ephemeral: Ephemeral,
-    /// The last transaction that failed: a hash of its content, and its id. The same content goes with the same id.
+    /// The last transaction that failed: a hash of its content, and its id. The same content goes
+    /// with the same id.
     failed: Option<(u64, String)>,
 }
 

@@ -1,4 +1,5 @@
-//! What waits for other servers, for the operator: read from the tables, so that it needs no running server.
+//! What waits for other servers, for the operator: read from the tables, so that it needs no
+//! running server.
 
 use database::{Millis, Position, Read as _, RoomNumber, Snapshot, Store, StoreError};
 use federation::UnreachableRow;
@@ -6,7 +7,7 @@ use ruma::ServerName;
 
 use crate::tables::{CATCH_UP, DELIVERY_ERRORS, DeliveryError, EDU_QUEUE, QUEUE};
 
-/// Rows that are counted; more are not told apart.
+/// Rows that are counted; beyond them, the number is the bound.
 const COUNTED: usize = 10_000;
 /// Destinations that are listed.
 const LISTED: usize = 1_000;

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{follow, handle::Sender, schedule::ReceiptKey};
 
-/// Who keeps typing is announced again so often: other servers stop showing it after a minute or less.
+/// Who keeps typing is announced again so often: other servers stop showing it after a minute or
+/// less.
 const REFRESH: Duration = Duration::from_secs(25);
 const PUBLIC: &str = "m.read";
 
@@ -111,7 +112,8 @@ pub(crate) async fn typing_edus(
     Ok(edus)
 }
 
-/// One EDU with all receipts, as they are now. At most one thread of a user in a room: the form has no place for more.
+/// One EDU with all receipts, as they are now. At most one thread of a user in a room: the form
+/// has no place for more.
 pub(crate) async fn receipt_edu(
     sender: &Sender,
     db: &Snapshot,
