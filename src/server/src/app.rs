@@ -20,12 +20,13 @@ use media::{
     Media, MediaNeeds, Previews, Scanner,
     storage::{Blocking, Disk, FileStorage},
 };
+use presence::Presence;
 use push::{Push, PushConfig};
 use rooms_directory::RoomDirectory;
 use rooms_history::History;
 use rooms_store::{RoomStore, RoomStoreConfig};
 use rooms_writer::{RoomWriter, WriterConfig};
-use sync::{Sync, SyncConfig};
+use sync::{Sync, SyncConfig, SyncNeeds};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Users, UsersConfig};
 
@@ -250,20 +251,26 @@ impl App {
             },
             tasks.clone(),
         );
+        let presence = Presence::open(
+            rooms.clone(),
+            clock.clone(),
+            &config.presence.settings(),
+            tasks,
+            quiet.clone(),
+        )
+        .await?;
         let settings = SyncConfig {
             cache_bytes: shares.sync,
             max_wait: config.sync.longest_wait.into(),
         };
-        let sync = Sync::open(
-            history.clone(),
-            writer.typing().clone(),
-            devices.clone(),
-            push.clone(),
-            settings,
-            tasks,
-            quiet,
-        )
-        .await?;
+        let needs = SyncNeeds {
+            history: history.clone(),
+            typing: writer.typing().clone(),
+            devices: devices.clone(),
+            push: push.clone(),
+            presence: presence.clone(),
+        };
+        let sync = Sync::open(needs, settings, tasks, quiet).await?;
         let api = ClientApi {
             users: users.clone(),
             devices,
@@ -274,6 +281,7 @@ impl App {
             media: media.clone(),
             previews: Previews::new(media.clone(), None, config.media.previews()),
             push,
+            presence,
             sync: sync.clone(),
             server: ServerInfo::new(
                 config.public_base_url(),

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use database::{Read, StoreError};
 use devices::{DeviceState, Devices};
+use presence::Presence;
 use push::Push;
 use rooms_history::{History, SyncToken};
 use rooms_store::RoomStore;
@@ -27,6 +28,15 @@ pub struct SyncConfig {
     pub max_wait: Duration,
 }
 
+/// The parts that an answer is built from.
+pub struct SyncNeeds {
+    pub history: History,
+    pub typing: Typing,
+    pub devices: Devices,
+    pub push: Push,
+    pub presence: Presence,
+}
+
 /// Answers `/sync`. Cheap to clone.
 #[derive(Clone)]
 pub struct Sync(Arc<Parts>);
@@ -38,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) users: Users,
     pub(crate) push: Push,
     pub(crate) devices: Devices,
+    pub(crate) presence: Presence,
     pub(crate) notifier: Notifier,
     pub(crate) own_rooms: OwnRoomsCache,
     pub(crate) recent: RecentCache,
@@ -56,16 +67,27 @@ impl Default for SyncConfig {
 impl Sync {
     /// Starts following the server's log.
     pub async fn open(
-        history: History,
-        typing: Typing,
-        devices: Devices,
-        push: Push,
+        needs: SyncNeeds,
         config: SyncConfig,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
+        let SyncNeeds {
+            history,
+            typing,
+            devices,
+            push,
+            presence,
+        } = needs;
         let rooms = history.rooms().clone();
-        let notifier = Notifier::open(rooms.store().clone(), typing.clone(), tasks, stop).await?;
+        let notifier = Notifier::open(
+            rooms.store().clone(),
+            typing.clone(),
+            presence.clone(),
+            tasks,
+            stop,
+        )
+        .await?;
         Ok(Self(Arc::new(Parts {
             users: rooms.users().clone(),
             rooms,
@@ -73,6 +95,7 @@ impl Sync {
             typing,
             push,
             devices,
+            presence,
             notifier,
             own_rooms: OwnRoomsCache::new(config.cache_bytes / 2),
             recent: RecentCache::new(config.cache_bytes / 2),
@@ -88,6 +111,10 @@ impl Sync {
     /// The answer as JSON. Waits for it if there is nothing to tell yet; dropping the future ends the wait.
     pub async fn sync(&self, request: SyncRequest) -> Result<Vec<u8>, SyncError> {
         let parts = &*self.0;
+        // Until the answer is given, the device is online.
+        let (user, device) = (request.user, request.device.as_str());
+        let _connection =
+            Box::pin(parts.presence.connect(user, device, request.set_presence)).await?;
         let mut since = match request.since {
             Some(token) => Some(checked(parts, token).await?),
             None => None,

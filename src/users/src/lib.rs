@@ -36,5 +36,5 @@ pub use crate::{
     },
     tables::tables,
     user_directory::{FoundUser, NameSearch},
-    users::{Registration, Users, UsersConfig},
+    users::{OnEndedDevices, Registration, Users, UsersConfig},
 };

@@ -7,6 +7,7 @@ mod load;
 mod media;
 mod names;
 mod origins;
+mod presence;
 mod secret;
 mod tls;
 mod turn;
@@ -26,6 +27,7 @@ use self::{
     devices::Devices,
     federation::{Federation, Outgoing},
     media::Media,
+    presence::Presence,
     secret::Secret,
     tls::Tls,
     turn::TurnSettings,
@@ -59,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) devices: Devices,
     pub(crate) media: Media,
     pub(crate) sync: Sync,
+    pub(crate) presence: Presence,
     pub(crate) push: Push,
     pub(crate) log: Log,
 }
@@ -157,6 +160,7 @@ impl Default for Config {
             devices: Devices::default(),
             media: Media::default(),
             sync: Sync::default(),
+            presence: Presence::default(),
             push: Push::default(),
             log: Log::default(),
         }
@@ -335,6 +339,7 @@ impl Config {
         mistakes.extend(self.tls.mistakes());
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());
+        mistakes.extend(self.presence.mistakes());
         mistakes.extend(self.media.mistakes());
         mistakes
     }

@@ -12,6 +12,7 @@ mod key_backup;
 mod media;
 mod membership;
 mod person;
+mod presence;
 mod profile;
 mod push_rules;
 mod rooms;

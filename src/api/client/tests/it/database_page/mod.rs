@@ -90,6 +90,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
         media::tables(),
         rooms_store::tables(),
         push::tables(),
+        presence::tables(),
     ];
     crates.into_iter().flatten().collect()
 }
