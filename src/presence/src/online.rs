@@ -40,8 +40,8 @@ impl Presence {
         Ok(self.read(|board, _| board.server()).unwrap_or_default())
     }
 
-    /// How many members of a room are online, if that or the number of members changed after a change that `/sync` was
-    /// given. `None` if not.
+    /// How many members of a room are online, if that or the number of members changed after a
+    /// change that `/sync` was given. `None` if not.
     pub fn online_since(&self, room: RoomNumber, since: Option<u64>) -> Option<u32> {
         self.read(|board, _| {
             let changed_at = board.online_changed_at(room);

@@ -7,18 +7,18 @@ use std::{
 };
 
 use database::{
-    Clock, Millis, Read, RoomNumber, Snapshot, Stamp, Store, StoreError, UserNumber,
-    follow::CURSORS,
+    Clock, Millis, Read, RoomNumber, Stamp, Store, StoreError, UserNumber, follow::CURSORS,
 };
-use rooms_store::{Membership, RoomStore, tables::USER_ROOMS};
+use rooms_store::RoomStore;
 use ruma::{OwnedUserId, UserId};
 use tokio::sync::{Notify, RwLock, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    board::{Board, Limits, Loaded, RemoteState, Told, Update, Updates},
-    state::{PresenceState, SetPresence},
-    tables::{PRESENCE, PresenceRow},
+    board::{Board, Limits, Publication, RemoteState, Update, Updates},
+    load::{joined_rooms, load, share_a_room},
+    state::PresenceState,
+    tables::PRESENCE,
     task,
 };
 
@@ -26,9 +26,8 @@ use crate::{
 pub const MAX_STATUS_BYTES: usize = 1024;
 /// The name of the cursor that keeps the server's log for this crate.
 pub(crate) const CURSOR: &str = "presence";
-/// Rooms of a user read at once.
-const PAGE: usize = 256;
 
+/// The operator's settings.
 #[derive(Clone, Debug)]
 pub struct PresenceConfig {
     pub enabled: bool,
@@ -48,6 +47,7 @@ impl Default for PresenceConfig {
     }
 }
 
+/// Why presence was not shown, or not set.
 #[derive(Debug, thiserror::Error)]
 pub enum PresenceError {
     /// Longer than [`MAX_STATUS_BYTES`].
@@ -62,9 +62,9 @@ pub enum PresenceError {
 
 /// Who is online. Cheap to clone. Disabled, it holds nothing and does nothing.
 #[derive(Clone)]
-pub struct Presence(pub(crate) Option<Arc<Parts>>);
+pub struct Presence(pub(crate) Option<Arc<Shared>>);
 
-pub(crate) struct Parts {
+pub(crate) struct Shared {
     pub(crate) rooms: RoomStore,
     clock: Arc<dyn Clock>,
     /// Where the board's time axis begins: it follows the wall clock of the start, and never jumps.
@@ -72,7 +72,8 @@ pub(crate) struct Parts {
     pub(crate) board: Mutex<Board>,
     /// A deadline may have come closer.
     pub(crate) changed: Notify,
-    /// Taken for writing while the server's log is applied, so that a user who is being read misses nothing.
+    /// Taken for writing while the server's log is applied, so that a user who is being read misses
+    /// nothing.
     pub(crate) gate: RwLock<()>,
     /// The log is applied up to here.
     pub(crate) followed: watch::Sender<Stamp>,
@@ -99,15 +100,6 @@ pub struct Status {
     pub currently_active: Option<bool>,
 }
 
-/// A sync that runs or waits; dropping it ends it.
-#[must_use]
-pub struct Connection<'a> {
-    parts: Option<&'a Parts>,
-    user: UserNumber,
-    device: &'a str,
-    generation: u32,
-}
-
 impl Presence {
     /// Starts the task that follows the server's log and the time.
     pub async fn open(
@@ -127,7 +119,7 @@ impl Presence {
             offline_after: millis(config.offline_after).max(1),
         };
         let start = task::begin(rooms.store()).await?;
-        let parts = Arc::new(Parts {
+        let parts = Arc::new(Shared {
             epoch: (clock.now(), clock.monotonic()),
             rooms,
             clock,
@@ -167,35 +159,6 @@ impl Presence {
         self.0.is_some()
     }
 
-    /// A sync of a device begins: it makes the user online, as far as `set` says so.
-    pub async fn connect<'a>(
-        &'a self,
-        user: UserNumber,
-        device: &'a str,
-        set: SetPresence,
-    ) -> Result<Connection<'a>, StoreError> {
-        let none = Connection {
-            parts: None,
-            user,
-            device,
-            generation: 0,
-        };
-        let Some(parts) = self.0.as_deref() else {
-            return Ok(none);
-        };
-        let connect = |board: &mut Board, now| board.connect(user, device, set, now);
-        let (generation, is_new) = parts.with_user(user, connect).await?;
-        let connection = Connection {
-            parts: Some(parts),
-            generation,
-            ..none
-        };
-        if is_new {
-            parts.check_device(user, device).await?;
-        }
-        Ok(connection)
-    }
-
     /// The user did something: they are not idle.
     pub fn active(&self, user: UserNumber, device: &str) {
         if let Some(parts) = &self.0 {
@@ -227,8 +190,8 @@ impl Presence {
         Ok(())
     }
 
-    /// What another server says about its user. Users who are in no room of this server are ignored; an overlong status
-    /// message is dropped.
+    /// What another server says about its user. Users who are in no room of this server are
+    /// ignored; an overlong status message is dropped.
     pub async fn set_remote(
         &self,
         user_id: &UserId,
@@ -289,13 +252,13 @@ impl Presence {
         })
     }
 
-    /// The newest change that may have been told.
+    /// The newest change that may have been published.
     pub fn counter(&self) -> u64 {
         self.read(|board, _| board.counter()).unwrap_or_default()
     }
 
-    /// What a watcher, who has a [`Connection`], may know of the changes after `since`, a counter of this run of the server;
-    /// without it, of all who are online. At most `limit` users.
+    /// What a watcher, who has a [`Connection`], may know of the changes after `since`, a counter
+    /// of this run of the server; without it, of all who are online. At most `limit` users.
     pub fn updates(
         &self,
         watcher: UserNumber,
@@ -307,7 +270,8 @@ impl Presence {
             .unwrap_or_default()
     }
 
-    /// Waits until somebody's sync is to be woken. For one caller; pending forever where presence is disabled.
+    /// Waits until somebody's sync is to be woken. For one caller; pending forever where presence
+    /// is disabled.
     pub async fn woken(&self) -> Woken {
         let Some(parts) = &self.0 else {
             return std::future::pending().await;
@@ -345,7 +309,7 @@ impl Presence {
     }
 }
 
-impl Parts {
+impl Shared {
     /// Milliseconds on the board's time axis.
     pub(crate) fn now(&self) -> u64 {
         let (wall, monotonic) = self.epoch;
@@ -383,7 +347,7 @@ impl Parts {
     }
 
     /// Changes the board for a user, if they are held.
-    fn if_held(&self, change: impl FnOnce(&mut Board, u64)) {
+    pub(crate) fn if_held(&self, change: impl FnOnce(&mut Board, u64)) {
         let mut board = self.lock();
         change(&mut board, self.now());
         self.reschedule(&board);
@@ -399,22 +363,13 @@ impl Parts {
         }
     }
 
-    /// A device that was not known may have been deleted while its request was on its way.
-    async fn check_device(&self, user: UserNumber, device: &str) -> Result<(), StoreError> {
-        let db = self.rooms.snapshot().await?;
-        if !self.rooms.users().has_device(&db, user, device).await? {
-            self.if_held(|board, now| board.end_devices(user, |id| id == device, now));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn wake(&self, told: Told) {
-        let Told {
+    pub(crate) fn wake(&self, publication: Publication) {
+        let Publication {
             mut presence,
             mut online,
             counter,
             ..
-        } = told;
+        } = publication;
         {
             let board = self.lock();
             board.retain_connected(&mut presence);
@@ -438,39 +393,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .expect("nothing panics while it holds this lock")
 }
 
-/// What the database says about a user.
-pub(crate) async fn load(db: &Snapshot, user: UserNumber) -> Result<Loaded, StoreError> {
-    let row: Option<PresenceRow> = db.get(PRESENCE.at(user)).await?;
-    Ok(Loaded {
-        rooms: joined_rooms(db, user).await?,
-        row: row.unwrap_or_default(),
-    })
-}
-
-/// The joined rooms of a user, in order.
-async fn joined_rooms(db: &Snapshot, user: UserNumber) -> Result<Vec<RoomNumber>, StoreError> {
-    let mut joined = Vec::new();
-    let mut rows = USER_ROOMS.under(user);
-    loop {
-        let page = db.page(rows, PAGE).await?;
-        let is_join = |row: &rooms_store::tables::UserRoom| row.membership == Membership::Join;
-        let rooms = page.iter().filter(|(_, row)| is_join(&row.value));
-        joined.extend(rooms.map(|((_, room), _)| *room));
-        match page.last() {
-            Some(((_, last), _)) if page.len() == PAGE => {
-                rows = USER_ROOMS.under(user).after((user, *last));
-            }
-            _ => return Ok(joined),
-        }
-    }
-}
-
-async fn share_a_room(db: &Snapshot, one: UserNumber, two: UserNumber) -> Result<bool, StoreError> {
-    let one = joined_rooms(db, one).await?;
-    let two = joined_rooms(db, two).await?;
-    Ok(two.iter().any(|room| one.binary_search(room).is_ok()))
-}
-
 impl From<Update> for Status {
     fn from(update: Update) -> Self {
         Self {
@@ -478,16 +400,6 @@ impl From<Update> for Status {
             status_msg: update.status_msg,
             last_active_ago: update.last_active_ago,
             currently_active: update.currently_active,
-        }
-    }
-}
-
-impl Drop for Connection<'_> {
-    fn drop(&mut self) {
-        if let Some(parts) = self.parts {
-            parts.if_held(|board, now| {
-                board.disconnect(self.user, self.device, self.generation, now);
-            });
         }
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::PresenceState;
 
-/// The last state of each user who ever was online. Written by `PUT /presence`, and in batches when a state changes; read
-/// for users who are not in memory.
+/// The last state of each user who ever was online. Written by `PUT /presence`, and in batches when
+/// a state changes; read for users who are not in memory.
 pub static PRESENCE: Table<UserNumber, PresenceRow> = Table::new("presence");
 /// The users whose last state is not offline. Read at start: they go offline unless they come back.
 pub static PRESENT_USERS: Table<UserNumber, ()> = Table::new("present_users");

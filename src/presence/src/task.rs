@@ -1,4 +1,5 @@
-//! The tasks: one restores who was online before a restart, one follows the server's log and the time.
+//! The tasks: one restores who was online before a restart, one follows the server's log and the
+//! time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,8 +12,9 @@ use rooms_store::{Membership, tables::MEMBERS};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    board::Told,
-    presence::{CURSOR, Parts, load},
+    board::Publication,
+    load::load,
+    presence::{CURSOR, Shared},
     tables::{PRESENCE, PRESENT_USERS, PresenceRow},
 };
 
@@ -44,8 +46,9 @@ pub(crate) async fn begin(store: &Store) -> Result<Stamp, StoreError> {
     Ok(begin.await?.0)
 }
 
-/// Takes in the users who were not offline before the restart: they are offline soon, unless they come back.
-pub(crate) async fn restore(parts: Arc<Parts>, stop: CancellationToken) {
+/// Takes in the users who were not offline before the restart: they are offline soon, unless they
+/// come back.
+pub(crate) async fn restore(parts: Arc<Shared>, stop: CancellationToken) {
     let mut last = None;
     while !stop.is_cancelled() {
         match restore_some(&parts, last).await {
@@ -61,7 +64,7 @@ pub(crate) async fn restore(parts: Arc<Parts>, stop: CancellationToken) {
 }
 
 async fn restore_some(
-    parts: &Parts,
+    parts: &Shared,
     after: Option<UserNumber>,
 ) -> Result<Option<UserNumber>, StoreError> {
     let _gate = parts.gate.read().await;
@@ -82,7 +85,7 @@ async fn restore_some(
     Ok(page.last().map(|(user, ())| *user))
 }
 
-pub(crate) async fn run(parts: Arc<Parts>, start: Stamp, stop: CancellationToken) {
+pub(crate) async fn run(parts: Arc<Shared>, start: Stamp, stop: CancellationToken) {
     let mut published = parts.rooms.store().published();
     published.mark_changed();
     let mut cursor = Position::last_of(start);
@@ -124,30 +127,32 @@ pub(crate) async fn run(parts: Arc<Parts>, start: Stamp, stop: CancellationToken
     }
 }
 
-/// Applies what time did, and tells what is to be told.
-async fn pass_time(parts: &Parts) {
-    let mut told = Told::default();
+/// Applies the passing of time, and publishes what is due.
+async fn pass_time(parts: &Shared) {
+    let mut publication = Publication::default();
     while {
         let now = parts.now();
-        parts.lock().tick(now, &mut told)
+        parts.lock().tick(now, &mut publication)
     } {
         tokio::task::yield_now().await;
     }
-    if told.users.is_empty() && told.online.is_empty() && told.rows.is_empty() {
+    if publication.users.is_empty() && publication.online.is_empty() && publication.rows.is_empty()
+    {
         return;
     }
-    for rows in told.rows.chunks(WRITTEN) {
+    for rows in publication.rows.chunks(WRITTEN) {
         if let Err(error) = write(parts, rows, Durable::Soon).await {
             tracing::warn!(%error, users = rows.len(), "could not store who is online");
         }
     }
-    parts.wake(told);
+    parts.wake(publication);
 }
 
-/// Stores the last states of users: those of now, if they are still held. Of two commits that write a user, the later one
-/// has read what the first one wrote, so an older state never overwrites a newer one.
+/// Stores the last states of users: those of now, if they are still held. Of two commits that write
+/// a user, the later one has read what the first one wrote, so an older state never overwrites a
+/// newer one.
 pub(crate) async fn write(
-    parts: &Parts,
+    parts: &Shared,
     rows: &[(UserNumber, PresenceRow)],
     durable: Durable,
 ) -> Result<(), StoreError> {
@@ -175,7 +180,7 @@ pub(crate) async fn write(
 }
 
 /// Applies the memberships that changed. Returns how many entries there were.
-async fn catch_up(parts: &Parts, cursor: &mut Position) -> Result<usize, StoreError> {
+async fn catch_up(parts: &Shared, cursor: &mut Position) -> Result<usize, StoreError> {
     let gate = parts.gate.write().await;
     let db = parts.rooms.snapshot().await?;
     let mut entries = 0;
@@ -205,7 +210,7 @@ async fn catch_up(parts: &Parts, cursor: &mut Position) -> Result<usize, StoreEr
 }
 
 async fn apply(
-    parts: &Parts,
+    parts: &Shared,
     db: &Snapshot,
     pairs: &[(RoomNumber, UserNumber)],
 ) -> Result<(), StoreError> {
@@ -253,7 +258,7 @@ fn memberships(page: &[(Position, Concern)]) -> Vec<(RoomNumber, UserNumber)> {
 }
 
 /// Lets the log before the cursor go.
-async fn keep_from(parts: &Parts, cursor: Position) {
+async fn keep_from(parts: &Shared, cursor: Position) {
     let keep = parts.rooms.store().transact(|txn| async move {
         txn.put(CURSORS.at(CURSOR), &cursor);
         txn.may_wait();

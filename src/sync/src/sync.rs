@@ -113,8 +113,9 @@ impl Sync {
         let parts = &*self.0;
         // Until the answer is given, the device is online.
         let (user, device) = (request.user, request.device.as_str());
-        let _connection =
-            Box::pin(parts.presence.connect(user, device, request.set_presence)).await?;
+        let connect = Box::pin(parts.presence.connect(user, device, request.set_presence));
+        // In a box, like all that is held while the client waits.
+        let _connection = Box::new(connect.await?);
         let mut since = match request.since {
             Some(token) => Some(checked(parts, token).await?),
             None => None,

@@ -1,11 +1,15 @@
-//! Everybody who is online, in memory: a state machine that is told what happened and what time it is.
+//! Everybody who is online, in memory: a state machine that learns what happened and what time it
+//! is.
 //!
-//! A change of a user's state changes the counts of the user's rooms at once. Others are told later (`tick`): of one user at
-//! most every two seconds, and all of them at most twice a second. A change that is undone before it is told is not told.
+//! A change of a user's state changes the counts of the user's rooms at once. Others learn of it
+//! later (`tick`): of one user at most every two seconds, and all of them at most twice a second. A
+//! change that is undone before it is published is never published.
 //!
-//! Owner: [`Presence`](crate::Presence). Bound: the users who are online or watch, and [`KEPT`] who are not any more.
+//! Owner: [`Presence`](crate::Presence). Bound: the users who are online or watch, and [`KEPT`] who
+//! are not any more.
 
 mod read;
+mod refresh;
 mod rooms;
 mod tick;
 mod user;
@@ -15,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use database::{RoomNumber, UserNumber};
 
 pub use self::read::{Update, Updates};
-pub(crate) use self::tick::Told;
+pub(crate) use self::tick::Publication;
 use self::{
     rooms::Rooms,
     user::{Device, NEVER, User},
@@ -27,7 +31,7 @@ use crate::{
 
 /// Offline users whose last change is held for clients that were away.
 const KEPT: usize = 1 << 16;
-/// One user's changes are told this far apart, in milliseconds.
+/// One user's changes are published this far apart, in milliseconds.
 const USER_EVERY: u64 = 2000;
 /// A user of another server is offline when nothing was heard for so long, in milliseconds.
 pub(crate) const REMOTE_FOR: u64 = 30 * 60_000;
@@ -46,16 +50,16 @@ pub(crate) struct Board {
     limits: Limits,
     users: HashMap<UserNumber, Box<User>>,
     rooms: Rooms,
-    /// When the state of a user changes, or may be told.
+    /// When the state of a user changes, or may be published.
     deadlines: BTreeSet<(u64, UserNumber)>,
-    /// The last change of each user that was told, by its number.
+    /// The last change of each user that was published, by its number.
     log: BTreeMap<u64, UserNumber>,
-    /// Numbers all changes that are told, of users and rooms.
+    /// Numbers all changes that are published, of users and rooms.
     counter: u64,
     /// Changes up to here may be missing in the log.
     floor: u64,
-    /// Nothing is told before.
-    next_told: u64,
+    /// Nothing is published before.
+    next_publication: u64,
     generation: u32,
     listed: usize,
     online: usize,
@@ -93,7 +97,7 @@ impl Board {
             log: BTreeMap::new(),
             counter: 0,
             floor: 0,
-            next_told: 0,
+            next_publication: 0,
             generation: 0,
             listed: 0,
             online: 0,
@@ -155,7 +159,8 @@ impl Board {
         self.refresh(number, now);
     }
 
-    /// A sync of a device begins. Returns what [`Board::disconnect`] needs, and whether the device was not known.
+    /// A sync of a device begins. Returns what [`Board::disconnect`] needs, and whether the device
+    /// was not known.
     pub(crate) fn connect(
         &mut self,
         number: UserNumber,
@@ -326,7 +331,7 @@ impl Board {
                 user.rooms.insert(at, room);
                 if user.listed {
                     rooms.enter(room, number, is_online, counter, now);
-                    // The others in the room are told who is there now.
+                    // The others in the room are published who is there now.
                     user.forced |= is_online;
                 }
             }
@@ -378,69 +383,6 @@ impl Board {
     fn next_generation(&mut self) -> u32 {
         self.generation = self.generation.wrapping_add(1);
         self.generation
-    }
-
-    /// Derives everything from a user's devices: state, counts of rooms, the next deadline. Called after each change.
-    fn refresh(&mut self, number: UserNumber, now: u64) {
-        let idle_after = self.limits.idle_after;
-        let Some(user) = self.users.get_mut(&number) else {
-            return;
-        };
-        user.expire(now);
-        let (was_listed, was_online) = (user.listed, user.state.is_online());
-        user.listed = !user.devices.is_empty();
-        user.state = user.state_at(now, idle_after);
-        let is_online = user.state.is_online();
-        match (was_listed, user.listed) {
-            (false, true) => {
-                self.listed += 1;
-                for room in &user.rooms {
-                    self.rooms
-                        .enter(*room, number, is_online, &mut self.counter, now);
-                }
-            }
-            (true, false) => {
-                self.listed -= 1;
-                for room in &user.rooms {
-                    self.rooms.leave(*room, number, was_online, now);
-                }
-            }
-            (true, true) if was_online != is_online => {
-                for room in &user.rooms {
-                    self.rooms.count(*room, is_online, now);
-                }
-            }
-            (true, true) | (false, false) => {}
-        }
-        match (was_online, is_online) {
-            (false, true) => self.online += 1,
-            (true, false) => self.online -= 1,
-            (true, true) | (false, false) => {}
-        }
-        let mut deadline = user.next_change(now, idle_after);
-        let is_told = user.is_told(now);
-        if !is_told {
-            let may_be_told = self.next_told.max(user.published_at + USER_EVERY);
-            deadline = deadline.min(may_be_told);
-        }
-        let is_forgotten = is_told && !user.listed && user.changed_at == 0;
-        self.schedule(number, if is_forgotten { NEVER } else { deadline });
-        if is_forgotten {
-            self.users.remove(&number);
-        }
-    }
-
-    fn schedule(&mut self, number: UserNumber, deadline: u64) {
-        let Some(user) = self.users.get_mut(&number) else {
-            return;
-        };
-        if user.deadline != deadline {
-            self.deadlines.remove(&(user.deadline, number));
-            if deadline != NEVER {
-                self.deadlines.insert((deadline, number));
-            }
-            user.deadline = deadline;
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is read of the board: the state of a user, what a watcher is told, the counts of rooms.
+//! What is read of the board: the state of a user, what a watcher sees, the counts of rooms.
 
 use std::{cmp::Ordering, collections::HashSet};
 
@@ -7,7 +7,7 @@ use database::{RoomNumber, UserNumber};
 use super::{Board, tick::LARGE};
 use crate::{online::ServerOnline, state::PresenceState, tables::PresenceRow};
 
-/// What is told of one user.
+/// What a watcher learns of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     pub user: UserNumber,
@@ -50,8 +50,9 @@ impl Board {
         })
     }
 
-    /// What a watcher, who is held, may know of the changes after `since`; without it, of everybody who is online. Those in
-    /// `new_rooms`, which the watcher has just joined, are told whether or not they changed.
+    /// What a watcher, who is held, may know of the changes after `since`; without it, of everybody
+    /// who is online. Those in `new_rooms`, which the watcher has just joined, are included whether
+    /// or not they changed.
     pub(crate) fn updates(
         &self,
         watcher: UserNumber,
@@ -61,28 +62,28 @@ impl Board {
         now: u64,
     ) -> Updates {
         let mut next = self.counter;
-        let mut told = Vec::new();
+        let mut publication = Vec::new();
         let rooms = self.rooms_of(watcher);
         if let Some(since) = since.filter(|since| *since >= self.floor && *since <= self.counter) {
             for (at, number) in self.log.range(since + 1..) {
                 if *number != watcher && !self.share(rooms, self.rooms_of(*number)) {
                     continue;
                 }
-                if told.len() == limit {
+                if publication.len() == limit {
                     break;
                 }
-                told.push(*number);
+                publication.push(*number);
                 next = *at;
             }
-            if told.len() < limit {
+            if publication.len() < limit {
                 next = self.counter;
             }
-            self.add_online(new_rooms, &mut told, limit);
+            self.add_online(new_rooms, &mut publication, limit);
         } else {
-            told.push(watcher);
-            self.add_online(rooms, &mut told, limit);
+            publication.push(watcher);
+            self.add_online(rooms, &mut publication, limit);
         }
-        let updates = told
+        let updates = publication
             .into_iter()
             .filter_map(|number| self.update(number, now));
         Updates {
@@ -108,15 +109,15 @@ impl Board {
         false
     }
 
-    fn add_online(&self, rooms: &[RoomNumber], told: &mut Vec<UserNumber>, limit: usize) {
-        let mut known: HashSet<UserNumber> = told.iter().copied().collect();
+    fn add_online(&self, rooms: &[RoomNumber], publication: &mut Vec<UserNumber>, limit: usize) {
+        let mut known: HashSet<UserNumber> = publication.iter().copied().collect();
         for room in rooms.iter().filter(|room| self.is_small(**room)) {
             for user in self.online_in(*room) {
-                if told.len() == limit {
+                if publication.len() == limit {
                     return;
                 }
                 if known.insert(user) {
-                    told.push(user);
+                    publication.push(user);
                 }
             }
         }
@@ -140,7 +141,8 @@ impl Board {
         self.rooms.get(room).map_or(0, |room| room.online)
     }
 
-    /// The last change of the room's counts that was told; `None` of a room in which nobody is online or watches.
+    /// The last change of the room's counts that was published; `None` of a room in which nobody is
+    /// online or watches.
     pub(crate) fn online_changed_at(&self, room: RoomNumber) -> Option<u64> {
         self.rooms.get(room).map(|room| room.changed_at)
     }

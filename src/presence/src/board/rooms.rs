@@ -1,21 +1,22 @@
 //! The rooms in which somebody is online: how many, and who.
 //!
-//! A room is held while anybody in it is online or watches. Its count is changed with each change of a member's state or
-//! membership, so reading it is one look-up.
+//! A room is held while anybody in it is online or watches. Its count is changed with each change
+//! of a member's state or membership, so reading it is one look-up.
 
 use std::collections::{BTreeSet, HashMap};
 
 use database::{RoomNumber, UserNumber};
 
-/// The count of a room is told at most once in so many milliseconds.
+/// The count of a room is published at most once in so many milliseconds.
 const EVERY: u64 = 1000;
-/// Watchers of a room that may be woken in a millisecond, so that a large room is told less often.
+/// Watchers of a room that may be woken in a millisecond, so that a large room is published less
+/// often.
 const WAKES_PER_MILLI: u64 = 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     rooms: HashMap<RoomNumber, Room>,
-    /// Rooms whose count is to be told, with the time at which it may be.
+    /// Rooms whose count is to be published, with the time at which it may be.
     pub(super) due: BTreeSet<(u64, RoomNumber)>,
 }
 
@@ -24,7 +25,7 @@ pub(super) struct Room {
     /// Members who are online or watch.
     pub(super) present: BTreeSet<UserNumber>,
     pub(super) online: u32,
-    /// The change of the count that was told last.
+    /// The change of the count that was published last.
     pub(super) changed_at: u64,
     published_at: u64,
     due: Option<u64>,
@@ -39,7 +40,8 @@ impl Rooms {
         self.rooms.iter().map(|(number, room)| (*number, room))
     }
 
-    /// A member came. A room that nobody watched counts as changed, whatever happened in it meanwhile.
+    /// A member came. A room that nobody watched counts as changed, whatever happened in it
+    /// meanwhile.
     pub(super) fn enter(
         &mut self,
         number: RoomNumber,
@@ -94,7 +96,7 @@ impl Rooms {
         self.touch(number, now);
     }
 
-    /// What is told of the room has changed.
+    /// What is published of the room has changed.
     pub(super) fn touch(&mut self, number: RoomNumber, now: u64) {
         let Some(room) = self.rooms.get_mut(&number) else {
             return;
@@ -107,7 +109,7 @@ impl Rooms {
         }
     }
 
-    /// The next room whose count is to be told now; the change gets the next number.
+    /// The next room whose count is to be published now; the change gets the next number.
     pub(super) fn next_due(&mut self, counter: &mut u64, now: u64) -> Option<&Room> {
         let (_, number) = self.due.pop_first_if(|(at, _)| *at <= now)?;
         let room = self.rooms.get_mut(&number)?;

@@ -1,4 +1,4 @@
-//! The passing of time: devices fall silent, users become idle, and what changed is told.
+//! The passing of time: devices fall silent, users become idle, and what changed is published.
 
 use std::collections::HashSet;
 
@@ -7,23 +7,23 @@ use database::UserNumber;
 use super::{Board, KEPT, USER_EVERY, user::NEVER};
 use crate::tables::PresenceRow;
 
-/// Nothing is told for so long after something was told, in milliseconds.
+/// Nothing is published for so long after the last time, in milliseconds.
 const ALL_EVERY: u64 = 500;
 /// Members online in a room beyond which presence is not spread through it: the count is.
 pub(super) const LARGE: u32 = 1000;
 /// Users looked at before others may use the board.
 const CHUNK: usize = 4096;
 
-/// What a tick told.
+/// What a tick published.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Publication {
     /// Whose `/sync` may have new presence.
     pub(crate) presence: HashSet<UserNumber>,
     /// Whose `/sync` may have new counts.
     pub(crate) online: HashSet<UserNumber>,
-    /// The users of whom something was told.
+    /// The users whose state was published.
     pub(crate) users: Vec<UserNumber>,
-    /// The newest change that was told.
+    /// The newest change that was published.
     pub(crate) counter: u64,
     /// To be written to disk.
     pub(crate) rows: Vec<(UserNumber, PresenceRow)>,
@@ -31,7 +31,7 @@ pub(crate) struct Told {
 
 impl Board {
     /// Applies what time did, a chunk at a time. Returns whether there is more.
-    pub(crate) fn tick(&mut self, now: u64, told: &mut Told) -> bool {
+    pub(crate) fn tick(&mut self, now: u64, publication: &mut Publication) -> bool {
         let mut looked_at = 0;
         while let Some((at, number)) = self.deadlines.first().copied()
             && at <= now
@@ -41,16 +41,16 @@ impl Board {
             }
             looked_at += 1;
             self.refresh(number, now);
-            self.tell(number, now, told);
+            self.tell(number, now, publication);
         }
-        if now >= self.next_told {
+        if now >= self.next_publication {
             while let Some(room) = self.rooms.next_due(&mut self.counter, now) {
-                told.online.extend(&room.present);
+                publication.online.extend(&room.present);
             }
         }
-        told.counter = self.counter;
-        if !told.presence.is_empty() || !told.online.is_empty() {
-            self.next_told = now + ALL_EVERY;
+        publication.counter = self.counter;
+        if !publication.presence.is_empty() || !publication.online.is_empty() {
+            self.next_publication = now + ALL_EVERY;
         }
         self.forget_offline();
         false
@@ -67,17 +67,17 @@ impl Board {
     pub(crate) fn next_tick(&self) -> Option<u64> {
         let users = self.deadlines.first().map(|(at, _)| *at);
         let rooms = self.rooms.due.first();
-        let rooms = rooms.map(|(at, _)| (*at).max(self.next_told));
+        let rooms = rooms.map(|(at, _)| (*at).max(self.next_publication));
         users.into_iter().chain(rooms).min()
     }
 
-    /// Tells of a user, if there is something to tell and it is time.
-    fn tell(&mut self, number: UserNumber, now: u64, told: &mut Told) {
-        let may_tell = self.next_told;
+    /// Publishes a user's state, if it changed and it is time.
+    fn tell(&mut self, number: UserNumber, now: u64, publication: &mut Publication) {
+        let not_before = self.next_publication;
         let Some(user) = self.users.get_mut(&number) else {
             return;
         };
-        if user.is_told(now) || now < may_tell || now < user.published_at + USER_EVERY {
+        if user.is_published(now) || now < not_before || now < user.published_at + USER_EVERY {
             return;
         }
         if user.changed_at != 0 {
@@ -91,15 +91,15 @@ impl Board {
         user.forced = false;
         if user.stored != user.state {
             user.stored = user.state;
-            told.rows.push((number, user.row()));
+            publication.rows.push((number, user.row()));
         }
-        told.users.push(number);
-        told.presence.insert(number);
+        publication.users.push(number);
+        publication.presence.insert(number);
         for room in &user.rooms {
             if let Some(room) = self.rooms.get(*room)
                 && room.online <= LARGE
             {
-                told.presence.extend(&room.present);
+                publication.presence.extend(&room.present);
             }
         }
         self.refresh(number, now);

@@ -14,9 +14,10 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// All times are milliseconds on the board's time axis.
 #[derive(Debug)]
 pub(super) struct Device {
-    /// Empty for the last known state of a user whose devices are not known: after a restart, or on another server.
+    /// Empty for the last known state of a user whose devices are not known: after a restart, or on
+    /// another server.
     pub(super) id: Box<str>,
-    /// Tells two devices apart that have the same id, one after the other.
+    /// Distinguishes two devices that have the same id, one after the other.
     pub(super) generation: u32,
     /// Syncs that run or wait.
     pub(super) connections: u32,
@@ -29,7 +30,7 @@ pub(super) struct Device {
     pub(super) active_at: u64,
 }
 
-/// What others are told of a user.
+/// What others see of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) state: PresenceState,
@@ -44,7 +45,7 @@ pub(super) struct User {
     pub(super) status_msg: Option<Box<str>>,
     /// Zero where unknown.
     pub(super) last_active: u64,
-    /// What the user's own server says about `currently_active`.
+    /// What the user's own server reports about `currently_active`.
     pub(super) remote_active: Option<bool>,
     pub(super) state: PresenceState,
     /// Whether the rooms list the user: online, or watching with an invisible sync.
@@ -106,8 +107,8 @@ impl User {
         next
     }
 
-    /// Whether others were told of the view, and the disk holds the state.
-    pub(super) fn is_told(&self, now: u64) -> bool {
+    /// Whether the view is published, and the disk holds the state.
+    pub(super) fn is_published(&self, now: u64) -> bool {
         !self.forced && self.published == self.view(now) && self.stored == self.state
     }
 
@@ -134,7 +135,8 @@ impl Device {
         }
     }
 
-    /// Applies `set_presence`. Returns whether it is an action of the user: the client came back from idle or offline.
+    /// Applies `set_presence`. Returns whether it is an action of the user: the client came back
+    /// from idle or offline.
     pub(super) fn sync(&mut self, set: SetPresence, is_new: bool) -> bool {
         if self.wanted == PresenceState::Busy {
             return false;

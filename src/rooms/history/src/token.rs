@@ -19,8 +19,8 @@ pub struct SyncToken {
     pub counter: u64,
     /// The last change of presence that was told, in the same run.
     pub presence: u64,
-    /// The last change of how many are online in rooms, in the same run; `None` where the client did not ask for it.
-    pub online: Option<u64>,
+    /// How many are online in rooms was told, up to the same change.
+    pub online: bool,
     /// The last to-device message that was told, where not all of them fitted.
     pub to_device: Option<Position>,
 }
@@ -109,10 +109,10 @@ impl fmt::Display for SyncToken {
         if self.presence > 0 {
             write!(f, "_p{:x}", self.presence)?;
         }
-        match self.online {
-            Some(online) => write!(f, "_o{online:x}"),
-            None => Ok(()),
+        if self.online {
+            write!(f, "_o")?;
         }
+        Ok(())
     }
 }
 
@@ -127,7 +127,7 @@ impl FromStr for SyncToken {
             boot: number(next()?)?,
             counter: number(next()?)?,
             presence: 0,
-            online: None,
+            online: false,
             to_device: None,
         };
         // Each at most once, in the order in which they are written.
@@ -138,8 +138,8 @@ impl FromStr for SyncToken {
                     token.presence = number(counter)?;
                     2
                 }
-                Some(("o", counter)) => {
-                    token.online = Some(number(counter)?);
+                Some(("o", "")) => {
+                    token.online = true;
                     3
                 }
                 _ => {
@@ -226,21 +226,21 @@ mod tests {
             boot: u64::MAX,
             counter: 9,
             presence: 0,
-            online: None,
+            online: false,
             to_device: None,
         };
         let parts = [
-            (None, 0, None),
-            (Some(PLACE), 0, None),
-            (None, 7, None),
-            (None, 0, Some(0)),
-            (Some(PLACE), 8, Some(12)),
+            (None, 0, false),
+            (Some(PLACE), 0, false),
+            (None, 7, false),
+            (None, 0, true),
+            (Some(PLACE), 8, true),
         ];
         for (to_device, presence, online) in parts {
             let token = SyncToken {
-                to_device,
                 presence,
                 online,
+                to_device,
                 ..sync
             };
             assert_eq!(token.to_string().parse(), Ok(token));
@@ -261,7 +261,7 @@ mod tests {
             boot: 1,
             counter: 2,
             presence: 0,
-            online: None,
+            online: false,
             to_device: Some(PLACE),
         };
         assert_eq!("s1_10_1_2_800000000000004d.3".parse(), Ok(sync));
@@ -282,7 +282,8 @@ mod tests {
             "s1_1_2_3_4",
             "s1_1_2_3_4.5_6",
             "s1_1_2_3_p1_p2",
-            "s1_1_2_3_o1_p2",
+            "s1_1_2_3_o_p2",
+            "s1_1_2_3_o1",
             "s1_1_2_3_p",
             "s2_1_2_3",
             "p1_1.2",

@@ -133,8 +133,6 @@ pub(crate) async fn build(
 ) -> Result<Answer, SyncError> {
     let typing = &parts.typing;
     let (boot, counter) = (typing.boot_id(), typing.counter());
-    // Before anything is read, so that what changes meanwhile is told next time.
-    let online = parts.presence.counter();
     let of_this_run = since.filter(|token| token.boot == boot);
     let db = parts.notifier.snapshot().await?;
     let own = parts
@@ -147,7 +145,7 @@ pub(crate) async fn build(
         boot,
         counter,
         presence: 0,
-        online: request.online.then_some(online),
+        online: request.online,
         to_device: device.told_until(),
     };
     let context = Context {
@@ -158,13 +156,14 @@ pub(crate) async fn build(
         ignored: parts.users.ignored(&db, request.user).await?,
         account_data: AccountData::read(parts, &db, request, since).await?,
         typing: counter,
-        online: match of_this_run.and_then(|token| token.online) {
+        online: match of_this_run.filter(|token| token.online) {
             _ if !request.online => OnlineCounts::None,
-            Some(since) => OnlineCounts::ChangedAfter(since),
+            Some(token) => OnlineCounts::ChangedAfter(token.presence),
             None => OnlineCounts::All,
         },
         reader: OnceCell::new(),
     };
+    // Before the rooms: how many are online in them is told as of this change, or a later one.
     let presence = PresenceNews::read(&context, &own, of_this_run).await?;
     next.presence = presence.next;
     let candidates = candidates(&context, &own.rooms).await?;
@@ -191,7 +190,11 @@ pub(crate) async fn build(
         } else {
             u64::MAX
         },
-        online: next.online.unwrap_or(u64::MAX),
+        online: if request.online {
+            next.presence
+        } else {
+            u64::MAX
+        },
     };
     Ok(Answer {
         json: json.into_bytes(),

@@ -1,5 +1,5 @@
-//! The section `presence`: who of those with whom the user shares a room came, went or became idle (client-server API,
-//! "Presence").
+//! The section `presence`: who of those with whom the user shares a room came, went or became idle
+//! (client-server API, "Presence").
 
 use ::presence::Update;
 use database::RoomNumber;
@@ -108,7 +108,8 @@ fn write_content(json: &mut Json, update: &Update) {
     json.close_object();
 }
 
-/// The rooms that the user has joined since the token: their members are told, whether or not they changed.
+/// The rooms that the user has joined since the token: their members are told, whether or not they
+/// changed.
 fn new_rooms(context: &Context<'_>, own: &OwnRooms) -> Vec<RoomNumber> {
     if context.since.is_none() {
         return Vec::new();

@@ -252,10 +252,15 @@ async fn counts_come_first_and_whenever_they_change() {
     // Who joins without being online changes the second number.
     let waits = waiting(&alice, counted(Some(&next_batch(&answer))).waiting(LONG));
     carol.join(&room).await;
+    // The join itself may be told before the count is.
     let answer = waits.await.expect("does not panic");
     pass(&world, Duration::from_secs(2)).await;
     let later = alice.sync(&counted(Some(&next_batch(&answer)))).await;
-    assert_eq!(online(&later, &room), json!({ "online": 2, "joined": 3 }));
+    let counts = [online(&answer, &room), online(&later, &room)];
+    assert!(
+        counts.contains(&json!({ "online": 2, "joined": 3 })),
+        "{counts:?}"
+    );
     let quiet = alice.sync(&counted(Some(&next_batch(&later)))).await;
     assert!(online(&quiet, &room).is_null(), "{quiet}");
 }

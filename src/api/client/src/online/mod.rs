@@ -1,4 +1,5 @@
-//! How many are online, in a room and on the server: `chat.aqueduct.online`, an extension of this server.
+//! How many are online, in a room and on the server: `chat.aqueduct.online`, an extension of this
+//! server.
 
 mod room;
 mod server;

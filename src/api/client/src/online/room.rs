@@ -1,5 +1,5 @@
-//! `GET /unstable/chat.aqueduct.online/rooms/{roomId}`: how many members of a room are online, and who. For its members, and
-//! for everybody where the room is world readable.
+//! `GET /unstable/chat.aqueduct.online/rooms/{roomId}`: how many members of a room are online, and
+//! who. For its members, and for everybody where the room is world readable.
 
 use database::{RoomNumber, Snapshot, UserNumber};
 use edge::{ApiError, Call, Json, State};

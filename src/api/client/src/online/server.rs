@@ -1,4 +1,5 @@
-//! `GET /unstable/chat.aqueduct.online/server`: who is online on the whole server, for its administrators.
+//! `GET /unstable/chat.aqueduct.online/server`: who is online on the whole server, for its
+//! administrators.
 
 use std::cmp::Reverse;
 

@@ -1,5 +1,6 @@
-//! `GET` and `PUT /presence/{userId}/status`: client-server API, "Presence". `org.matrix.msc3026.busy` is a state, too
-//! (MSC3026). Where presence is disabled, everybody is offline, and setting it changes nothing.
+//! `GET` and `PUT /presence/{userId}/status`: client-server API, "Presence".
+//! `org.matrix.msc3026.busy` is a state, too (MSC3026). Where presence is disabled, everybody is
+//! offline, and setting it changes nothing.
 
 use std::time::Duration;
 
