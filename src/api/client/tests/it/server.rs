@@ -265,6 +265,7 @@ async fn house(
         directory,
         tasks,
         stop,
+        ..
     } = handles;
     let push = Push::open(history.clone(), &PushConfig::default(), tasks.clone());
     let presence = Presence::open(
