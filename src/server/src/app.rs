@@ -181,6 +181,17 @@ impl Base {
         }
     }
 
+    async fn presence(
+        &self,
+        config: &Config,
+        rooms: &RoomStore,
+        tasks: &TaskTracker,
+        quiet: CancellationToken,
+    ) -> Result<Presence, StoreError> {
+        let settings = config.presence.settings();
+        Presence::open(rooms.clone(), self.clock.clone(), &settings, tasks, quiet).await
+    }
+
     /// The rooms: what users may read, and what writes to them. `stop` ends the rooms' writers.
     fn rooms(
         &self,
@@ -267,18 +278,7 @@ impl App {
             },
             tasks.clone(),
         );
-        let presence = Presence::open(
-            rooms.clone(),
-            clock.clone(),
-            &config.presence.settings(),
-            tasks,
-            quiet.clone(),
-        )
-        .await?;
-        let settings = SyncConfig {
-            cache_bytes: shares.sync,
-            max_wait: config.sync.longest_wait.into(),
-        };
+        let presence = base.presence(config, &rooms, tasks, quiet.clone()).await?;
         let needs = SyncNeeds {
             history: history.clone(),
             typing: writer.typing().clone(),
@@ -286,7 +286,7 @@ impl App {
             push: push.clone(),
             presence: presence.clone(),
         };
-        let sync = Sync::open(needs, settings, tasks, quiet).await?;
+        let sync = Sync::open(needs, sync_config(config), tasks, quiet).await?;
         let api = ClientApi {
             users: users.clone(),
             devices,
@@ -315,6 +315,13 @@ impl App {
         let routes = client_api::routes(api).and(federation_api::routes(federation));
         let edge = Arc::new(Edge::new(routes, gate));
         Ok(Self { edge, sync })
+    }
+}
+
+fn sync_config(config: &Config) -> SyncConfig {
+    SyncConfig {
+        cache_bytes: Shares::of(config).sync,
+        max_wait: config.sync.longest_wait.into(),
     }
 }
 
