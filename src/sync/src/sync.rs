@@ -15,6 +15,7 @@ use users::Users;
 use crate::{
     answer::{self, Answer},
     notifier::{Changed, Notifier},
+    open_requests::OpenRequests,
     own_rooms::OwnRoomsCache,
     recent::RecentCache,
     request::{SyncError, SyncRequest},
@@ -26,6 +27,8 @@ pub struct SyncConfig {
     pub cache_bytes: u64,
     /// How long a client may wait at most, whatever it asks for.
     pub max_wait: Duration,
+    /// Requests of one device at once.
+    pub open_per_device: usize,
 }
 
 /// The parts that an answer is built from.
@@ -53,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) own_rooms: OwnRoomsCache,
     pub(crate) recent: RecentCache,
     max_wait: Duration,
+    open: OpenRequests,
 }
 
 impl Default for SyncConfig {
@@ -60,6 +64,7 @@ impl Default for SyncConfig {
         Self {
             cache_bytes: 8 << 20,
             max_wait: Duration::from_mins(5),
+            open_per_device: 20,
         }
     }
 }
@@ -100,6 +105,7 @@ impl Sync {
             own_rooms: OwnRoomsCache::new(config.cache_bytes / 2),
             recent: RecentCache::new(config.cache_bytes / 2),
             max_wait: config.max_wait,
+            open: OpenRequests::new(config.open_per_device),
         })))
     }
 
@@ -111,6 +117,8 @@ impl Sync {
     /// The answer as JSON. Waits for it if there is nothing to tell yet; dropping the future ends the wait.
     pub async fn sync(&self, request: SyncRequest) -> Result<Vec<u8>, SyncError> {
         let parts = &*self.0;
+        let open = parts.open.open(request.user, &request.device);
+        let _open = open.ok_or(SyncError::TooManyOpen)?;
         // Until the answer is given, the device is online.
         let (user, device) = (request.user, request.device.as_str());
         let connect = Box::pin(parts.presence.connect(user, device, request.set_presence));
