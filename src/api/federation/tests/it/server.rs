@@ -6,7 +6,7 @@ use std::{
 };
 
 use database::{Inline, Memory, Millis, MockClock, SeededRandom, Store};
-use edge::{Edge, Gate, Payload, RateLimits, Routes, TrustedProxies};
+use edge::{Body, Edge, EdgeContext, EdgeSettings, Routes};
 use federation::{Federation, FederationConfig, KeyDocument, Keys, ServerPolicy};
 use federation_api::{Announcement, FederationApi, Signatures};
 use http::{Request, StatusCode};
@@ -141,12 +141,13 @@ impl TestServer {
                 answer_bytes: 8 << 20,
             },
         );
-        let gate = Gate::new(
+        let settings = EdgeSettings::default();
+        let context = EdgeContext::new(
             rooms.users.clone(),
-            &RateLimits::default(),
-            TrustedProxies::default(),
+            settings,
             clock.clone(),
             &*rooms.random,
+            Arc::new(Inline),
         )
         .with_servers(Arc::new(Signatures(federation.clone())));
         let sender = Sender::open(SenderNeeds {
@@ -187,7 +188,7 @@ impl TestServer {
             clock,
             federation,
             sender,
-            edge: Arc::new(Edge::new(routes, gate)),
+            edge: Arc::new(Edge::new(routes, context)),
         }
     }
 
@@ -221,7 +222,7 @@ impl TestServer {
     }
 
     pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> (StatusCode, Value) {
-        let request = request.map(|body| Payload::Ready(body.into()));
+        let request = request.map(Body::from);
         let response = self
             .edge
             .answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST))
