@@ -1,12 +1,14 @@
 //! Builds the server: each part once, from exactly what it needs.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, num::NonZero, path::PathBuf, sync::Arc};
 
 use client_api::{AdminRegister, ClientApi, ServerInfo};
-use database::{Clock, Millis, Random, Store, StoreError, SystemClock, SystemRandom, migrate};
+use database::{
+    BlockingPool, Clock, Millis, Random, Store, StoreError, SystemClock, SystemRandom, migrate,
+};
 use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::Devices;
-use edge::{Edge, Gate, TrustedProxies};
+use edge::{Edge, EdgeContext, EdgeSettings, TrustedProxies};
 use federation::{
     Federation, Keys,
     client::{
@@ -20,12 +22,16 @@ use media::{
     Media, MediaNeeds, Previews, Scanner,
     storage::{Blocking, Disk, FileStorage},
 };
+use presence::Presence;
 use push::{Push, PushConfig};
 use rooms_directory::RoomDirectory;
 use rooms_history::History;
+use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_store::{RoomStore, RoomStoreConfig};
 use rooms_writer::{RoomWriter, WriterConfig};
-use sync::{Sync, SyncConfig};
+use ruma::ServerName;
+use sender::{Sender, SenderNeeds};
+use sync::{Sync, SyncConfig, SyncNeeds};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Users, UsersConfig};
 
@@ -94,6 +100,8 @@ impl Base {
         accounts.registration = config.registration();
         accounts.token_cache_bytes = shares.tokens;
         accounts.body_mentions = config.body_mentions();
+        accounts.account_data = config.account_data.limits();
+        accounts.devices = config.devices.per_user;
         let users = Users::new(
             store.clone(),
             clock.clone(),
@@ -122,6 +130,16 @@ impl Base {
         Millis(self.clock.now().0.saturating_sub(millis))
     }
 
+    /// What waits to be sent to other servers: a line for each, or for one of them.
+    pub(crate) async fn sender_status(
+        &self,
+        server: Option<&ServerName>,
+    ) -> Result<Vec<String>, StoreError> {
+        let now = self.clock.now();
+        let all = sender::status(&self.store, server).await?;
+        Ok(all.iter().map(|status| status.line(now)).collect())
+    }
+
     /// Returns the id of the new key.
     pub(crate) async fn rotate_keys(&self) -> Result<String, StoreError> {
         self.keys
@@ -147,10 +165,49 @@ impl Base {
         ))
     }
 
-    fn federation_api(&self, config: &Config, federation: Federation) -> FederationApi {
+    /// Rooms among servers, and what is sent to those.
+    async fn among_servers(
+        &self,
+        federation: &Federation,
+        (history, writer, directory): (History, RoomWriter, RoomDirectory),
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<(RemoteRooms, Sender), StoreError> {
+        let sender = Sender::open(SenderNeeds {
+            rooms: history.rooms().clone(),
+            typing: writer.typing().clone(),
+            federation: federation.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        });
+        let sender = sender.await?;
+        let remote = RemoteRooms::open(RemoteNeeds {
+            history,
+            writer,
+            directory,
+            federation: federation.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            blocking: Arc::new(BlockingPool::new(checking_threads(), tasks.clone())),
+            tasks: tasks.clone(),
+            stop,
+        });
+        Ok((remote, sender))
+    }
+
+    fn federation_api(
+        &self,
+        config: &Config,
+        remote: RemoteRooms,
+        sender: Sender,
+    ) -> FederationApi {
         FederationApi {
             users: self.users.clone(),
-            federation,
+            federation: remote.federation().clone(),
+            remote,
+            sender,
             announcement: Announcement {
                 delegated: config.federation.delegate_to.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,20 +217,41 @@ impl Base {
     }
 
     /// Authentication, rate limits and body limits of the HTTP layer.
-    fn gate(&self, config: &Config, federation: &Federation) -> Gate {
-        let gate = Gate::new(
-            self.users.clone(),
-            &config.rate_limits,
-            TrustedProxies(config.trusted_proxies.clone()),
-            self.clock.clone(),
-            &*self.random,
-        )
-        .with_bodies(config.http.bodies());
+    fn edge_context(
+        &self,
+        config: &Config,
+        federation: &Federation,
+        tasks: &TaskTracker,
+    ) -> EdgeContext {
+        let settings = EdgeSettings {
+            rate_limits: config.rate_limits.clone(),
+            trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
+            bodies: config.http.bodies(),
+            in_flight: Shares::of(config).in_flight,
+            query_access_tokens: config.http.query_access_tokens,
+            operator: config.support.operator(config.public_base_url()),
+        };
+        let users = self.users.clone();
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let pool = Arc::new(BlockingPool::new(threads, tasks.clone()));
+        let clock = self.clock.clone();
+        let context = EdgeContext::new(users, settings, clock, &*self.random, pool);
         if federation.policy().is_enabled() {
-            gate.with_servers(Arc::new(Signatures(federation.clone())))
+            context.with_servers(Arc::new(Signatures(federation.clone())))
         } else {
-            gate
+            context
         }
+    }
+
+    async fn presence(
+        &self,
+        config: &Config,
+        rooms: &RoomStore,
+        tasks: &TaskTracker,
+        quiet: CancellationToken,
+    ) -> Result<Presence, StoreError> {
+        let settings = config.presence.settings();
+        Presence::open(rooms.clone(), self.clock.clone(), &settings, tasks, quiet).await
     }
 
     /// The rooms: what users may read, and what writes to them. `stop` ends the rooms' writers.
@@ -241,9 +319,12 @@ impl App {
         let shares = Shares::of(config);
         let limits = config.devices.limits(shares.devices);
         let devices = Devices::new(store.clone(), clock.clone(), limits);
-        let (history, writer) = base.rooms(config, tasks, stop);
+        let (history, writer) = base.rooms(config, tasks, stop.clone());
         let rooms = history.rooms().clone();
         let directory = RoomDirectory::new(history.clone(), writer.clone());
+        let federation = base.federation(config).await?;
+        let among = (history.clone(), writer.clone(), directory.clone());
+        let (remote, sender) = base.among_servers(&federation, among, tasks, stop).await?;
         let push = Push::open(
             history.clone(),
             &PushConfig {
@@ -251,20 +332,15 @@ impl App {
             },
             tasks.clone(),
         );
-        let settings = SyncConfig {
-            cache_bytes: shares.sync,
-            max_wait: config.sync.longest_wait.into(),
+        let presence = base.presence(config, &rooms, tasks, quiet.clone()).await?;
+        let needs = SyncNeeds {
+            history: history.clone(),
+            typing: writer.typing().clone(),
+            devices: devices.clone(),
+            push: push.clone(),
+            presence: presence.clone(),
         };
-        let sync = Sync::open(
-            history.clone(),
-            writer.typing().clone(),
-            devices.clone(),
-            push.clone(),
-            settings,
-            tasks,
-            quiet,
-        )
-        .await?;
+        let sync = Sync::open(needs, sync_config(config), tasks, quiet).await?;
         let api = ClientApi {
             users: users.clone(),
             devices,
@@ -275,10 +351,12 @@ impl App {
             media: media.clone(),
             previews: Previews::new(media.clone(), None, config.media.previews()),
             push,
+            presence,
             sync: sync.clone(),
             server: ServerInfo::new(
                 config.public_base_url(),
                 config.default_room_version.clone(),
+                config.support.support(),
             ),
             admin_register: AdminRegister::new(
                 config.registration_secret(),
@@ -287,13 +365,26 @@ impl App {
             ),
             turn: config.turn.servers(clock),
         };
-        let federation = base.federation(config).await?;
-        let gate = base.gate(config, &federation);
-        let federation = base.federation_api(config, federation);
+        let context = base.edge_context(config, &federation, tasks);
+        let federation = base.federation_api(config, remote, sender);
         let routes = client_api::routes(api).and(federation_api::routes(federation));
-        let edge = Arc::new(Edge::new(routes, gate));
+        let edge = Arc::new(Edge::new(routes, context));
         Ok(Self { edge, sync })
     }
+}
+
+fn sync_config(config: &Config) -> SyncConfig {
+    SyncConfig {
+        cache_bytes: Shares::of(config).sync,
+        max_wait: config.sync.longest_wait.into(),
+        open_per_device: config.sync.open_per_device,
+    }
+}
+
+/// Threads that check events of other servers: half of the processor, so that a flood of them
+/// leaves the other half to clients.
+fn checking_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
 }
 
 /// Runs work that blocks on the disk on a thread that may block, before and after there are tasks

@@ -15,9 +15,10 @@ pub use crate::{
     filter::{EventFilter, Relations},
     handle::History,
     receipts::Markers,
+    receipts::{Markers, RemoteReceipt},
     relations::{RelationsPage, RelationsRequest, ThreadsPage, ThreadsRequest},
     state_read::{MembersFilter, StateFormat},
     timeline::{Context, ContextRequest, Direction, MessagesPage, MessagesRequest, Reader},
     token::{AnyToken, BadToken, PaginationToken, SyncToken},
-    visibility::{Departure, HistoryVisibility, Standing, Viewer},
+    visibility::{Departure, HistoryVisibility, ServerViewer, Standing, Viewer},
 };

@@ -9,6 +9,7 @@ mod lookup;
 mod numbers;
 mod power;
 pub mod relations;
+mod servers;
 pub mod state_map;
 pub mod tables;
 mod threads;

@@ -53,7 +53,10 @@ pub(super) async fn write(
         .await?;
     let (timeline, state) = match stay(context, room).await? {
         Stay::None => match leave_event(context, room).await? {
-            Some(leave) => (Timeline::of_one(leave, context.db.stamp(), end), None),
+            Some(leave) => {
+                let state = StateChanges::of_own_member(context, &leave, end);
+                (Timeline::of_one(leave, context.db.stamp(), end), state)
+            }
             None => return Ok(()),
         },
         stay => {
