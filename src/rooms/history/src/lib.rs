@@ -14,7 +14,6 @@ mod visibility;
 pub use crate::{
     filter::{EventFilter, Relations},
     handle::History,
-    receipts::Markers,
     receipts::{Markers, RemoteReceipt},
     relations::{RelationsPage, RelationsRequest, ThreadsPage, ThreadsRequest},
     state_read::{MembersFilter, StateFormat},
