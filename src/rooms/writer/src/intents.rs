@@ -1,7 +1,7 @@
 //! Each intent, turned into at most one event of the turn.
 
 use database::Read;
-use protocol::{content::Content, redact, scan};
+use protocol::{content::Content, power_levels, redact, scan};
 use ruma::UserId;
 use serde_json::{Map, Value};
 
@@ -77,6 +77,8 @@ impl Turn<'_> {
             Content::parse(state.content.get())?
         };
         if state.kind == "m.room.power_levels" {
+            power_levels::validate_new(&content)
+                .map_err(|error| RoomError::BadContent(error.to_string()))?;
             self.check_creators_unnamed(&content).await?;
         }
         // Saying again what the state says already is no event (as other servers have it, and clients rely on).

@@ -125,12 +125,15 @@ impl History {
         rows: &[((RoomNumber, Position), EventNumber)],
     ) -> Result<Vec<Option<Arc<Event>>>, RoomError> {
         let numbers: Vec<EventNumber> = rows.iter().map(|(_, number)| *number).collect();
-        let events = self.rooms.named_events(db, room, &numbers).await?;
+        let events = self.rooms.readable_events(db, room, &numbers).await?;
         let visible = viewer.visible(&self.rooms, db, &events).await?;
-        let seen = events.into_iter().zip(visible);
-        Ok(seen
-            .map(|(event, is_visible)| (is_visible && filter.matches(&event)).then_some(event))
-            .collect())
+        let mut seen = events.into_iter().zip(visible).peekable();
+        // A row whose event cannot be read has none.
+        let of_row = |number: &EventNumber| {
+            let (event, is_visible) = seen.next_if(|(event, _)| event.number == *number)?;
+            (is_visible && filter.matches(&event)).then_some(event)
+        };
+        Ok(numbers.iter().map(of_row).collect())
     }
 }
 
