@@ -97,7 +97,11 @@ impl RemoteRooms {
         Ok(self.in_chunks(pdus, verify).await)
     }
 
-    async fn keys_for(&self, pdus: &[Pdu], source: KeySource) -> Result<FoundKeys, StoreError> {
+    pub(crate) async fn keys_for(
+        &self,
+        pdus: &[Pdu],
+        source: KeySource,
+    ) -> Result<FoundKeys, StoreError> {
         let keys = self.federation().server_keys();
         let wanted: Vec<_> = pdus.iter().flat_map(wanted_keys).collect();
         if source == KeySource::Fetched {
@@ -152,18 +156,28 @@ fn wanted_keys(pdu: &Pdu) -> Vec<WantedKey> {
     wanted
 }
 
-fn sent_at(pdu: &Pdu) -> Millis {
+/// The time that an event claims for itself.
+pub(crate) fn sent_at(pdu: &Pdu) -> Millis {
     Millis(pdu.origin_server_ts().get().into())
+}
+
+/// A key, if it was valid for an event that was sent at this time.
+pub(crate) fn usable_key(
+    keys: &FoundKeys,
+    at: Millis,
+    rules: &RoomVersionRules,
+    server: &ServerName,
+    key_id: &str,
+) -> Option<[u8; 32]> {
+    let key = keys.get(&(server.to_owned(), key_id.to_owned()))?;
+    key.is_valid_for_event(at, rules).then(|| key.public())
 }
 
 fn verify(pdu: Pdu, keys: &FoundKeys) -> Checked {
     let (at, rules) = (sent_at(&pdu), pdu.rules());
     let find =
         |server: &ServerName, key_id: &str| keys.get(&(server.to_owned(), key_id.to_owned()));
-    let usable = |server: &ServerName, key_id: &str| {
-        let key = find(server, key_id)?;
-        key.is_valid_for_event(at, rules).then(|| key.public())
-    };
+    let usable = |server: &ServerName, key_id: &str| usable_key(keys, at, rules, server, key_id);
     let event_id = pdu.event_id().to_owned();
     let bad = |reason: String| {
         Checked::Bad(BadPdu {

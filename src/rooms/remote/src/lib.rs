@@ -8,8 +8,10 @@
 mod acl;
 mod check;
 mod handle;
+mod serving;
 
 pub use crate::{
     check::{BadPdu, Checked, KeySource},
     handle::{RemoteNeeds, RemoteRooms},
+    serving::{Handshake, HandshakeError, JoinedState, Served, ServedState, Template},
 };
