@@ -8,6 +8,7 @@ mod fields;
 mod filter;
 mod json;
 mod notifier;
+mod open_requests;
 mod own_rooms;
 mod recent;
 mod request;

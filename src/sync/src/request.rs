@@ -52,6 +52,8 @@ pub enum SyncError {
     /// The token is from a later time than now.
     #[error("since is not a token of this server")]
     BadToken,
+    #[error("too many requests of this device wait for something new")]
+    TooManyOpen,
     #[error(transparent)]
     Room(#[from] RoomError),
     #[error(transparent)]

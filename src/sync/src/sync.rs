@@ -14,6 +14,7 @@ use users::Users;
 use crate::{
     answer::{self, Answer},
     notifier::{Changed, Notifier},
+    open_requests::OpenRequests,
     own_rooms::OwnRoomsCache,
     recent::RecentCache,
     request::{SyncError, SyncRequest},
@@ -25,6 +26,8 @@ pub struct SyncConfig {
     pub cache_bytes: u64,
     /// How long a client may wait at most, whatever it asks for.
     pub max_wait: Duration,
+    /// Requests of one device at once.
+    pub open_per_device: usize,
 }
 
 /// Answers `/sync`. Cheap to clone.
@@ -42,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) own_rooms: OwnRoomsCache,
     pub(crate) recent: RecentCache,
     max_wait: Duration,
+    open: OpenRequests,
 }
 
 impl Default for SyncConfig {
@@ -49,6 +53,7 @@ impl Default for SyncConfig {
         Self {
             cache_bytes: 8 << 20,
             max_wait: Duration::from_mins(5),
+            open_per_device: 20,
         }
     }
 }
@@ -77,6 +82,7 @@ impl Sync {
             own_rooms: OwnRoomsCache::new(config.cache_bytes / 2),
             recent: RecentCache::new(config.cache_bytes / 2),
             max_wait: config.max_wait,
+            open: OpenRequests::new(config.open_per_device),
         })))
     }
 
@@ -88,6 +94,8 @@ impl Sync {
     /// The answer as JSON. Waits for it if there is nothing to tell yet; dropping the future ends the wait.
     pub async fn sync(&self, request: SyncRequest) -> Result<Vec<u8>, SyncError> {
         let parts = &*self.0;
+        let open = parts.open.open(request.user, &request.device);
+        let _open = open.ok_or(SyncError::TooManyOpen)?;
         let mut since = match request.since {
             Some(token) => Some(checked(parts, token).await?),
             None => None,

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    account_data::IgnoredCache,
+    account_data::{AccountDataLimits, IgnoredCache},
     accounts::{Hashing, Passwords},
     filters::FilterCache,
     interactive::Conversations,
@@ -33,6 +33,9 @@ pub struct UsersConfig {
     pub access_token_lifetime: Duration,
     /// Whether names in bodies are mentions.
     pub body_mentions: BodyMentions,
+    pub account_data: AccountDataLimits,
+    /// Devices that one user may have.
+    pub devices: usize,
 }
 
 /// Who may create an account through the client-server API.
@@ -64,6 +67,8 @@ impl UsersConfig {
             token_cache_bytes: 4 * 1024 * 1024,
             access_token_lifetime: Duration::from_hours(1),
             body_mentions: BodyMentions::Ignored,
+            account_data: AccountDataLimits::default(),
+            devices: 1_000,
         }
     }
 }

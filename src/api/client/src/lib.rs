@@ -29,7 +29,7 @@ use edge::{FromRef, Routes};
 
 pub use crate::{
     admin_register::AdminRegister,
-    server::ServerInfo,
+    server::{ServerInfo, Support},
     voip::{Turn, TurnKey},
 };
 

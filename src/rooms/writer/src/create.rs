@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use database::{Read, RoomNumber, Txn, UserNumber};
-use protocol::{content::Content, power_levels, room_version};
+use protocol::room_version;
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomAliasId, RoomVersionId, room_version_rules::RoomVersionRules,
 };
@@ -14,6 +14,7 @@ use crate::{
     commit::NewRoom,
     first_state::{create_content, creators, first_state, has_privileged_creators},
     handle::RoomWriter,
+    intents::check_levels,
     turn::{Pause, Turn},
 };
 use rooms_store::{
@@ -72,12 +73,14 @@ const NONCE: &str = "chat.aqueduct.nonce";
 /// Invites and initial state are bounded, so that a creation stays one small commit.
 const MAX_INVITES: usize = 100;
 const MAX_INITIAL_STATE: usize = 200;
+/// More do not fit into one event.
+const MAX_CREATORS: usize = 5_000;
 
 impl RoomWriter {
     /// Creates the room and returns its id once all of it is on disk.
     pub async fn create_room(&self, request: CreateRoom) -> Result<OwnedRoomId, RoomError> {
         let (version, rules) = self.version(request.version.as_deref())?;
-        self.check(&request, rules).await?;
+        self.check(&request, rules)?;
         let alias = self.check_alias(&request).await?;
         let mut turn = Turn::for_new_room(self, &version, rules).await?;
         let creator = &request.creator;
@@ -97,15 +100,15 @@ impl RoomWriter {
         .await
         .map_err(Pause::into_error)?;
         for (kind, state_key, content) in first_state(&request, rules, alias.as_deref())? {
-            if kind == "m.room.power_levels" {
-                power_levels::validate_new(&Content::of(&content)?)
-                    .map_err(|error| RoomError::BadContent(error.to_string()))?;
-            }
             turn.append(Draft::state(creator, &kind, &state_key, &content)?)
                 .await
                 .map_err(Pause::into_error)?;
         }
         for user in &request.invite {
+            // The spec lets the rest of the creation succeed.
+            if turn.blocks_invites(user).await? {
+                continue;
+            }
             let mut content = self.member_content(user, "invite").await?;
             if request.is_direct {
                 content.insert("is_direct".to_owned(), Value::Bool(true));
@@ -145,7 +148,7 @@ impl RoomWriter {
         Ok((version, rules))
     }
 
-    async fn check(&self, request: &CreateRoom, rules: &RoomVersionRules) -> Result<(), RoomError> {
+    fn check(&self, request: &CreateRoom, rules: &RoomVersionRules) -> Result<(), RoomError> {
         if request.invite.len() > MAX_INVITES {
             return Err(RoomError::Invalid(format!(
                 "at most {MAX_INVITES} users can be invited"
@@ -156,15 +159,13 @@ impl RoomWriter {
                 "at most {MAX_INITIAL_STATE} initial state events can be given"
             )));
         }
-        for user in &request.invite {
-            if user.server_name() != self.rooms.server_name() {
-                return Err(RoomError::Remote(user.to_string()));
-            }
-            if !self.is_known_user(user).await? {
-                return Err(RoomError::Invalid(format!("{user} does not exist")));
-            }
+        let server_name = self.rooms.server_name();
+        let remote = |user: &&OwnedUserId| user.server_name() != server_name;
+        if let Some(user) = request.invite.iter().find(remote) {
+            return Err(RoomError::Remote(user.to_string()));
         }
         check_additional_creators(&request.creation_content, rules)?;
+        check_levels(&Value::Object(request.power_levels.clone()).to_string())?;
         if has_privileged_creators(rules) {
             let named = request.power_levels.get("users").and_then(Value::as_object);
             let creators = creators(request, rules);
@@ -224,6 +225,12 @@ fn check_additional_creators(
     let Some(named) = content.get("additional_creators") else {
         return Ok(());
     };
+    if named
+        .as_array()
+        .is_some_and(|users| users.len() > MAX_CREATORS)
+    {
+        return Err(RoomError::TooLarge);
+    }
     let are_users = named.as_array().is_some_and(|users| {
         users.iter().all(|user| {
             user.as_str()

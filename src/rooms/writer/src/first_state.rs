@@ -1,5 +1,7 @@
 //! The state of a new room: what the creator's request, the preset and the room version make of it.
 
+use std::collections::HashSet;
+
 use ruma::{RoomVersionId, room_version_rules::RoomVersionRules};
 use serde_json::{Map, Value, json};
 
@@ -33,7 +35,7 @@ pub(crate) fn first_state(
     state.add("m.room.guest_access", json!({ "guest_access": guests }));
     for initial in &request.initial_state {
         if initial.kind == "m.room.create" || initial.kind == "m.room.member" {
-            return Err(RoomError::Invalid(format!(
+            return Err(RoomError::InitialState(format!(
                 "{} cannot be among the initial state",
                 initial.kind
             )));
@@ -117,6 +119,7 @@ pub(crate) fn create_content(
 /// Everyone who has a creator's power: the creator, those named, and in a trusted chat those invited.
 pub(crate) fn creators(request: &CreateRoom, rules: &RoomVersionRules) -> Vec<String> {
     let mut creators = vec![request.creator.to_string()];
+    let mut seen: HashSet<String> = creators.iter().cloned().collect();
     if !has_privileged_creators(rules) {
         return creators;
     }
@@ -132,7 +135,7 @@ pub(crate) fn creators(request: &CreateRoom, rules: &RoomVersionRules) -> Vec<St
     let invited = request.invite.iter().map(ToString::to_string);
     let trusted = request.preset == Some(Preset::TrustedPrivateChat);
     for user in named.chain(invited.filter(|_| trusted)) {
-        if !creators.contains(&user) {
+        if seen.insert(user.clone()) {
             creators.push(user);
         }
     }
@@ -180,7 +183,17 @@ fn power_levels(request: &CreateRoom, rules: &RoomVersionRules, preset: Preset) 
         levels.insert("invite".to_owned(), 50.into());
     }
     for (key, value) in &request.power_levels {
-        levels.insert(key.clone(), value.clone());
+        let mut value = value.clone();
+        if has_privileged_creators(rules)
+            && key == "events"
+            && let Value::Object(events) = &mut value
+        {
+            // Only creators upgrade such rooms, unless the request names a level for it.
+            events
+                .entry("m.room.tombstone")
+                .or_insert_with(|| tombstone.into());
+        }
+        levels.insert(key.clone(), value);
     }
     Value::Object(levels)
 }

@@ -21,7 +21,7 @@ use crate::{
     facts::{Facts, Pair, StateEntry},
     handle::RoomWriter,
     received::ReceivedPdu,
-    send::TransactionId,
+    send::Transaction,
     state_set::StateSet,
 };
 
@@ -89,7 +89,7 @@ pub(crate) struct Pending {
     pub(crate) settled: Vec<OwnedEventId>,
     /// The event in the state before it that it replaces.
     pub(crate) replaces: Option<EventNumber>,
-    pub(crate) transaction: Option<TransactionId>,
+    pub(crate) transaction: Option<Transaction>,
     /// The redaction that emptied it before it arrived.
     pub(crate) redacted_because: Option<EventNumber>,
     pub(crate) redacts: Option<Target>,

@@ -18,7 +18,7 @@ impl Turn<'_> {
         let decided = self
             .pending
             .iter()
-            .filter(|event| event.verdict != Verdict::Unchecked && event.state_key.is_some());
+            .filter(|event| event.verdict != Verdict::Unchecked);
         decided.map(|event| event.id.clone()).collect()
     }
 }

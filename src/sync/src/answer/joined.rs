@@ -46,7 +46,7 @@ pub(super) async fn write(
         Some(_) | None => None,
     };
     let mut state = StateChanges::read(context, room, since, &timeline, end).await?;
-    let heroes = if state.changed_members {
+    let heroes = if state.changed_summary {
         summary::heroes(context, room, end).await?
     } else {
         Vec::new()
@@ -59,7 +59,7 @@ pub(super) async fn write(
     let mark = json.mark();
     json.key(room.id.as_str());
     json.open_object();
-    if state.changed_members {
+    if state.changed_summary {
         summary::write(context, json, &recent, &heroes).await?;
     }
     let mut has_content = is_whole || !timeline.events.is_empty() || timeline.limited;

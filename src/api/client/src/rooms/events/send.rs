@@ -2,7 +2,12 @@
 
 use edge::{ApiError, Call, State};
 use rooms_writer::{Message, RoomWriter, TransactionId};
-use ruma::api::client::message::send_message_event::v3::{Request, Response};
+use ruma::{
+    api::client::message::send_message_event::v3::{Request, Response},
+    events::MessageLikeEventType,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::rooms::refusal::refuse;
 
@@ -11,6 +16,9 @@ pub(super) async fn send(
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
     let request = call.request;
+    if request.event_type == MessageLikeEventType::RoomMessage {
+        check_message(request.body.json())?;
+    }
     let message = Message {
         sender: call.caller.user_id.clone(),
         kind: request.event_type.to_string(),
@@ -27,4 +35,18 @@ pub(super) async fn send(
         .await
         .map_err(refuse)?;
     Ok(Response::new(sent.event_id))
+}
+
+/// What every `m.room.message` has.
+#[derive(Deserialize)]
+struct TextMessage {
+    #[serde(rename = "msgtype")]
+    _kind: String,
+    #[serde(rename = "body")]
+    _body: String,
+}
+
+fn check_message(content: &RawValue) -> Result<(), ApiError> {
+    let message: Result<TextMessage, _> = serde_json::from_str(content.get());
+    message.map(drop).map_err(ApiError::bad_json)
 }

@@ -1,7 +1,7 @@
 //! `docs/database.md` names every table with its key and value, and shows rows of each as a small server's life leaves them.
 
 mod example;
-mod keys;
+pub(crate) mod keys;
 mod other_servers;
 mod shortened;
 
