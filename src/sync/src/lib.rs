@@ -18,5 +18,5 @@ pub use crate::{
     device_lists::DeviceLists,
     filter::Filter,
     request::{StateAfter, SyncError, SyncRequest},
-    sync::{Sync, SyncConfig},
+    sync::{Sync, SyncConfig, SyncNeeds},
 };

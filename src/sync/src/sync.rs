@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use database::{Read, StoreError};
 use devices::{DeviceState, Devices};
+use presence::Presence;
 use push::Push;
 use rooms_history::{History, SyncToken};
 use rooms_store::RoomStore;
@@ -30,6 +31,15 @@ pub struct SyncConfig {
     pub open_per_device: usize,
 }
 
+/// The parts that an answer is built from.
+pub struct SyncNeeds {
+    pub history: History,
+    pub typing: Typing,
+    pub devices: Devices,
+    pub push: Push,
+    pub presence: Presence,
+}
+
 /// Answers `/sync`. Cheap to clone.
 #[derive(Clone)]
 pub struct Sync(Arc<Parts>);
@@ -41,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) users: Users,
     pub(crate) push: Push,
     pub(crate) devices: Devices,
+    pub(crate) presence: Presence,
     pub(crate) notifier: Notifier,
     pub(crate) own_rooms: OwnRoomsCache,
     pub(crate) recent: RecentCache,
@@ -61,16 +72,27 @@ impl Default for SyncConfig {
 impl Sync {
     /// Starts following the server's log.
     pub async fn open(
-        history: History,
-        typing: Typing,
-        devices: Devices,
-        push: Push,
+        needs: SyncNeeds,
         config: SyncConfig,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
+        let SyncNeeds {
+            history,
+            typing,
+            devices,
+            push,
+            presence,
+        } = needs;
         let rooms = history.rooms().clone();
-        let notifier = Notifier::open(rooms.store().clone(), typing.clone(), tasks, stop).await?;
+        let notifier = Notifier::open(
+            rooms.store().clone(),
+            typing.clone(),
+            presence.clone(),
+            tasks,
+            stop,
+        )
+        .await?;
         Ok(Self(Arc::new(Parts {
             users: rooms.users().clone(),
             rooms,
@@ -78,6 +100,7 @@ impl Sync {
             typing,
             push,
             devices,
+            presence,
             notifier,
             own_rooms: OwnRoomsCache::new(config.cache_bytes / 2),
             recent: RecentCache::new(config.cache_bytes / 2),
@@ -96,6 +119,11 @@ impl Sync {
         let parts = &*self.0;
         let open = parts.open.open(request.user, &request.device);
         let _open = open.ok_or(SyncError::TooManyOpen)?;
+        // Until the answer is given, the device is online.
+        let (user, device) = (request.user, request.device.as_str());
+        let connect = Box::pin(parts.presence.connect(user, device, request.set_presence));
+        // In a box, like all that is held while the client waits.
+        let _connection = Box::new(connect.await?);
         let mut since = match request.since {
             Some(token) => Some(checked(parts, token).await?),
             None => None,

@@ -39,5 +39,5 @@ pub use crate::{
     },
     tables::tables,
     user_directory::{FoundUser, NameSearch},
-    users::{Registration, Users, UsersConfig},
+    users::{OnEndedDevices, Registration, Users, UsersConfig},
 };

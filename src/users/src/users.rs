@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -94,7 +94,11 @@ pub(crate) struct Parts {
     pub(crate) seen: Mutex<SeenBacklog>,
     /// Counts the commits that added a job.
     pub(crate) jobs: watch::Sender<u64>,
+    pub(crate) ended_devices: OnceLock<OnEndedDevices>,
 }
+
+/// Called with a user, and with a function that returns whether a device of the user has ended.
+pub type OnEndedDevices = Box<dyn Fn(UserNumber, &dyn Fn(&str) -> bool) + Send + Sync>;
 
 impl Users {
     pub fn new(
@@ -113,6 +117,7 @@ impl Users {
             conversations: Conversations::default(),
             seen: Mutex::default(),
             jobs: watch::Sender::new(0),
+            ended_devices: OnceLock::new(),
             store,
             clock,
             random,

@@ -8,6 +8,7 @@ mod load;
 mod media;
 mod names;
 mod origins;
+mod presence;
 mod secret;
 mod support;
 mod tls;
@@ -29,6 +30,7 @@ use self::{
     devices::Devices,
     federation::{Federation, Outgoing},
     media::Media,
+    presence::Presence,
     secret::Secret,
     support::SupportSettings,
     tls::Tls,
@@ -65,6 +67,7 @@ pub(crate) struct Config {
     pub(crate) media: Media,
     pub(crate) account_data: AccountData,
     pub(crate) sync: Sync,
+    pub(crate) presence: Presence,
     pub(crate) push: Push,
     pub(crate) log: Log,
 }
@@ -168,6 +171,7 @@ impl Default for Config {
             media: Media::default(),
             account_data: AccountData::default(),
             sync: Sync::default(),
+            presence: Presence::default(),
             push: Push::default(),
             log: Log::default(),
         }
@@ -358,6 +362,7 @@ impl Config {
         mistakes.extend(self.support.mistakes());
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());
+        mistakes.extend(self.presence.mistakes());
         mistakes.extend(self.media.mistakes());
         mistakes
     }

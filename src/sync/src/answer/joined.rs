@@ -77,6 +77,9 @@ pub(super) async fn write(
             .account_data
             .write_of_room(json, room.number, account_data, if_none);
     }
+    if let Some(online) = context.online_in(room, is_whole) {
+        write_online(json, online, recent.joined);
+    }
     has_content |= !json.is_at(before) || receipts.are_of(context.request.user);
     if !has_content {
         json.rewind(mark);
@@ -111,6 +114,17 @@ async fn timeline(
         timeline.limited = true;
     }
     Ok(timeline)
+}
+
+/// How many members are online: an extension of this server.
+fn write_online(json: &mut Json, online: u32, joined: u64) {
+    json.key("chat.aqueduct.online");
+    json.open_object();
+    json.key("online");
+    json.number(online.into());
+    json.key("joined");
+    json.number(joined);
+    json.close_object();
 }
 
 async fn write_counts(

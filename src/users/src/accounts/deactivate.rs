@@ -56,6 +56,7 @@ impl Users {
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
             users.0.ignored.remove(user, stamp);
+            users.devices_ended(user, |_| true);
             users.left_a_job();
             Ok(())
         })

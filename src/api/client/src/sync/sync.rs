@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use edge::{ApiError, Call, RawJson, State, User, own_request};
+use presence::SetPresence;
 use rooms_history::SyncToken;
 use rooms_store::RoomError;
 use ruma::{
@@ -20,6 +21,10 @@ use sync::{Filter, StateAfter, Sync, SyncError, SyncRequest};
 use users::Users;
 
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the parameters of the query"
+)]
 pub(super) struct SyncQuery {
     since: Option<String>,
     filter: Option<String>,
@@ -27,9 +32,23 @@ pub(super) struct SyncQuery {
     full_state: bool,
     timeout: Option<u64>,
     #[serde(default)]
+    set_presence: SyncPresence,
+    #[serde(default, rename = "chat.aqueduct.online")]
+    online: bool,
+    #[serde(default)]
     use_state_after: bool,
     #[serde(default, rename = "org.matrix.msc4222.use_state_after")]
     unstable_use_state_after: bool,
+}
+
+/// The presence that the sync gives to its device.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SyncPresence {
+    #[default]
+    Online,
+    Unavailable,
+    Offline,
 }
 
 metadata! {
@@ -79,6 +98,12 @@ async fn asked(users: &Users, call: Call<SyncQuery>) -> Result<SyncRequest, ApiE
         filter,
         full_state: query.full_state,
         state_after: StateAfter::asked(query.use_state_after, query.unstable_use_state_after),
+        set_presence: match query.set_presence {
+            SyncPresence::Online => SetPresence::Online,
+            SyncPresence::Unavailable => SetPresence::Unavailable,
+            SyncPresence::Offline => SetPresence::Offline,
+        },
+        online: query.online,
         timeout: Duration::from_millis(query.timeout.unwrap_or_default()),
     })
 }

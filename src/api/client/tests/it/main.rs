@@ -14,6 +14,7 @@ mod limits;
 mod media;
 mod membership;
 mod person;
+mod presence;
 mod profile;
 mod push_rules;
 mod rooms;

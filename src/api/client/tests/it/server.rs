@@ -18,12 +18,13 @@ use media::{
     Media, MediaConfig, MediaNeeds, PreviewLimits, Previews,
     storage::{Blocking, Disk, FileStorage},
 };
+use presence::{Presence, PresenceConfig};
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
 use rooms_testing::Handles;
 use ruma::{RoomVersionId, server_name};
 use serde_json::{Value, json};
-use sync::{Sync, SyncConfig};
+use sync::{Sync, SyncConfig, SyncNeeds};
 use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{AccountDataLimits, Registration};
@@ -56,6 +57,7 @@ pub(crate) struct TestOptions {
     pub(crate) device_limits: Limits,
     pub(crate) body_mentions: BodyMentions,
     pub(crate) turn: Option<TurnKey>,
+    pub(crate) presence: PresenceConfig,
     pub(crate) media: MediaConfig,
     pub(crate) support: Support,
     pub(crate) devices: usize,
@@ -74,6 +76,7 @@ impl Default for TestOptions {
             device_limits: Limits::default(),
             body_mentions: BodyMentions::Ignored,
             turn: None,
+            presence: PresenceConfig::default(),
             media: MediaConfig::new(server_name!("example.org").to_owned()),
             support: Support::default(),
             devices: 1_000,
@@ -280,16 +283,23 @@ async fn house(
         ..
     } = handles;
     let push = Push::open(history.clone(), &PushConfig::default(), tasks.clone());
-    let sync = Sync::open(
-        history.clone(),
-        writer.typing().clone(),
-        devices.clone(),
-        push.clone(),
-        SyncConfig::default(),
+    let presence = Presence::open(
+        rooms.clone(),
+        clock.clone(),
+        &options.presence,
         &tasks,
-        stop,
+        stop.clone(),
     )
-    .await;
+    .await
+    .expect("an empty database can be followed");
+    let needs = SyncNeeds {
+        history: history.clone(),
+        typing: writer.typing().clone(),
+        devices: devices.clone(),
+        push: push.clone(),
+        presence: presence.clone(),
+    };
+    let sync = Sync::open(needs, SyncConfig::default(), &tasks, stop).await;
     ClientApi {
         users,
         devices,
@@ -300,6 +310,7 @@ async fn house(
         previews: Previews::new(media.clone(), None, PreviewLimits::default()),
         media,
         push,
+        presence,
         sync: sync.expect("an empty database can be followed"),
         server: ServerInfo::new(
             "https://example.org".to_owned(),

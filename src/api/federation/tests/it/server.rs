@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_testing::{Settings, TestRooms};
 use ruma::{OwnedServerName, server_name};
+use sender::{Sender, SenderNeeds};
 use serde_json::Value;
 use users::{NewAccount, Registered, Users};
 
@@ -24,6 +25,7 @@ pub(crate) struct TestServer {
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
+    pub(crate) sender: Sender,
     edge: Arc<Edge>,
 }
 
@@ -148,6 +150,16 @@ impl TestServer {
             Arc::new(Inline),
         )
         .with_servers(Arc::new(Signatures(federation.clone())));
+        let sender = Sender::open(SenderNeeds {
+            rooms: rooms.rooms.clone(),
+            typing: rooms.writer.typing().clone(),
+            federation: federation.clone(),
+            clock: clock.clone(),
+            random: rooms.random.clone(),
+            tasks: rooms.tasks.clone(),
+            stop: rooms.stop.clone(),
+        });
+        let sender = sender.await.expect("memory does not fail");
         let remote = RemoteRooms::open(RemoteNeeds {
             history: rooms.history.clone(),
             writer: rooms.writer.clone(),
@@ -163,6 +175,7 @@ impl TestServer {
             users: rooms.users.clone(),
             federation: federation.clone(),
             remote,
+            sender: sender.clone(),
             announcement: Announcement {
                 delegated: options.delegated,
                 version: "1.2.3".to_owned(),
@@ -174,6 +187,7 @@ impl TestServer {
             rooms,
             clock,
             federation,
+            sender,
             edge: Arc::new(Edge::new(routes, context)),
         }
     }

@@ -1,6 +1,7 @@
 //! `PUT /rooms/{roomId}/send/{eventType}/{txnId}`: client-server API, "Sending events to a room".
 
 use edge::{ApiError, Call, State};
+use presence::Presence;
 use rooms_writer::{Message, RoomWriter, TransactionId};
 use ruma::{
     api::client::message::send_message_event::v3::{Request, Response},
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn send(
+    State(presence): State<Presence>,
     State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
@@ -34,6 +36,7 @@ pub(super) async fn send(
         .send(&request.room_id, message)
         .await
         .map_err(refuse)?;
+    presence.active(call.caller.number, call.caller.device_id.as_str());
     Ok(Response::new(sent.event_id))
 }
 
