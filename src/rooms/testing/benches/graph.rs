@@ -64,7 +64,7 @@ impl Measurement for CpuTime {
     }
 
     fn end(&self, start: Duration) -> Duration {
-        Self::now() - start
+        Self::now().saturating_sub(start)
     }
 
     fn add(&self, left: &Duration, right: &Duration) -> Duration {
@@ -105,7 +105,8 @@ impl Room {
         let server = TestRooms::open(store, &Settings::default()).await;
         let random = SeededRandom::new(3);
         let name = server_name!("remote.example").to_owned();
-        let keys = Keys::open(&Store::memory(), &random, &MockClock::default(), name);
+        let (own_store, clock) = (Store::memory(), MockClock::default());
+        let keys = Keys::open(&own_store, &random, &clock, name);
         let room = Self {
             server,
             keys: keys.await.expect("keys"),
