@@ -202,7 +202,7 @@ impl Counting<'_> {
                 page.iter().filter_map(|(_, entry)| entry.event).collect();
             let room = self.place.room;
             let rooms = &self.parts.rooms;
-            for event in rooms.named_events(self.db, room, &numbers).await? {
+            for event in rooms.readable_events(self.db, room, &numbers).await? {
                 if passed.walked >= span.step && event.position.0 > last {
                     passed.reached = Some(last);
                     return Ok(passed);

@@ -206,7 +206,7 @@ impl History {
     ) -> Result<Vec<Arc<Event>>, RoomError> {
         let entries = self.rooms.states().list(db, room, root).await?;
         let events: Vec<_> = entries.into_iter().map(|(_, event)| event).collect();
-        self.rooms.named_events(db, room, &events).await
+        self.rooms.readable_events(db, room, &events).await
     }
 
     /// The membership events of a state.
@@ -222,7 +222,7 @@ impl History {
             .list_class(db, room, root, MEMBER_CLASS)
             .await?;
         let events: Vec<_> = entries.into_iter().map(|(_, event)| event).collect();
-        self.rooms.named_events(db, room, &events).await
+        self.rooms.readable_events(db, room, &events).await
     }
 
     /// What a user who is invited, or knocks, is shown of the room: a JSON list. The state is that before their own member

@@ -137,6 +137,11 @@ impl Event {
         self.verdict == Verdict::Accepted && self.place != Place::Outlier && &*self.kind != DUMMY
     }
 
+    /// Whether it has a place in the graph.
+    pub fn is_placed(&self) -> bool {
+        self.place != Place::Outlier
+    }
+
     /// Whether an authorization rule forbids it.
     pub fn is_rejected(&self) -> bool {
         matches!(self.verdict, Verdict::Rejected(_))

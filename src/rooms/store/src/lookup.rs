@@ -84,8 +84,23 @@ impl RoomStore {
         self.event(db, room, event).await?.ok_or(RoomError::Damaged)
     }
 
-    /// Many events that rows of ours name, in the order asked.
+    /// Many events that rows of ours name, in the order asked: all are there, or the database is damaged.
     pub async fn named_events(
+        &self,
+        db: &Snapshot,
+        room: RoomNumber,
+        events: &[EventNumber],
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let found = self.readable_events(db, room, events).await?;
+        if found.len() < events.len() {
+            return Err(RoomError::Damaged);
+        }
+        Ok(found)
+    }
+
+    /// Those of the events that can be read, in the order asked. One that cannot is logged and left out, so that it does not
+    /// take a whole page or a sync with it.
+    pub async fn readable_events(
         &self,
         db: &Snapshot,
         room: RoomNumber,
@@ -96,24 +111,25 @@ impl RoomStore {
             .map(|event| self.events().get(room, *event))
             .collect();
         let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
-        let rows = missing
-            .iter()
-            .map(|at| EVENTS.at((room, events[*at])))
-            .collect();
-        let rows = if missing.is_empty() {
-            Vec::new()
-        } else {
-            db.get_many(rows).await?
-        };
-        for (at, row) in missing.into_iter().zip(rows) {
-            let event = Event::from_row(room, events[at], row.ok_or(RoomError::Damaged)?)?;
-            self.events().insert(db.stamp(), event.clone());
-            found[at] = Some(event);
+        if !missing.is_empty() {
+            let rows = missing
+                .iter()
+                .map(|at| EVENTS.at((room, events[*at])))
+                .collect();
+            let rows = db.get_many(rows).await?;
+            for (at, row) in missing.into_iter().zip(rows) {
+                let id = row.as_ref().map(|row| row.value.event_id.clone());
+                let event = row.map(|row| Event::from_row(room, events[at], row));
+                if let Some(Ok(event)) = event {
+                    self.events().insert(db.stamp(), event.clone());
+                    found[at] = Some(event);
+                } else {
+                    let id = id.as_deref();
+                    tracing::error!(event.id = id, "a stored event cannot be read");
+                }
+            }
         }
-        found
-            .into_iter()
-            .map(|event| event.ok_or(RoomError::Damaged))
-            .collect()
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// One event by its id.

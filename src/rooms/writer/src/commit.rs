@@ -1,26 +1,22 @@
 //! The commit of a turn: everything that follows from its events, in one transaction.
 
-use database::{
-    Placed, Position, Read, RoomNumber, Slot, Stamp, StoreError, Txn,
-    server_log::{self, Concern},
-};
+use database::{Placed, Position, Read, RoomNumber, Slot, Stamp, StoreError, Txn};
 use rooms_store::{
     Event, Place, Placement, RoomError, RoomHead, Verdict,
     state_map::{EventNumber, StateKeyNumber, StateRoot},
     tables::{
-        AUTH_EDGES, AUTH_WAITERS, AuthEdges, EARLY_REDACTIONS, EVENT_NUMBERS, EVENTS,
-        FIRST_FILLED_SLOT, GAPS, Gap, LogEntry, MISSING_EVENTS, ROOM_HEADS, ROOM_LOG, SentEvent,
-        StoredEvent, TIMELINE, TRANSACTIONS, Transaction,
+        AUTH_EDGES, AUTH_WAITERS, AuthEdges, EARLY_REDACTIONS, EVENT_NUMBERS, EVENTS, ROOM_HEADS,
+        SentEvent, StoredEvent, TRANSACTIONS, Transaction,
     },
 };
 use ruma::{OwnedRoomId, OwnedUserId};
 
 use crate::{
-    derive::{self, Derived},
+    defects::Defect,
     facts::Facts,
     handle::RoomWriter,
     relations::RelationIndex,
-    turn::{Fill, Fork, Pending, Placing, Turn},
+    turn::{Fork, Pending, Placing, Turn},
 };
 
 /// What a new room has besides its events.
@@ -72,7 +68,8 @@ pub(crate) async fn commit(writer: &RoomWriter, turn: Turn<'_>) -> Result<Facts,
     let is_forked = pending
         .iter()
         .any(|event| matches!(event.placing, Placing::Fork(_)));
-    if is_forked {
+    let has_stale_cache = writer.has(Defect::ResolutionCached);
+    if is_forked && !has_stale_cache {
         facts.forget_state();
     }
     facts.learn(changes);
@@ -82,7 +79,9 @@ pub(crate) async fn commit(writer: &RoomWriter, turn: Turn<'_>) -> Result<Facts,
     }
     for event in pending.iter().filter(|event| !event.is_new) {
         writer.rooms.events().rewritten(room, event.number, stamp);
-        facts.resolutions.clear();
+        if !has_stale_cache {
+            facts.resolutions.clear();
+        }
     }
     remember(writer, pending, &written, stamp)?;
     facts.head = written.head;
@@ -153,11 +152,11 @@ async fn write(
 }
 
 /// One event, on its way into the transaction.
-struct Writing<'a> {
-    writer: &'a RoomWriter,
-    txn: &'a Txn,
-    room: RoomNumber,
-    event: &'a Pending,
+pub(crate) struct Writing<'a> {
+    pub(crate) writer: &'a RoomWriter,
+    pub(crate) txn: &'a Txn,
+    pub(crate) room: RoomNumber,
+    pub(crate) event: &'a Pending,
 }
 
 impl Writing<'_> {
@@ -262,95 +261,6 @@ impl Writing<'_> {
         Ok(slot)
     }
 
-    /// Moves the current state to `current` and enters the event into timeline and log. A change of the state that the event
-    /// does not show is an entry of its own: before the event, so that a timeline can begin with it; behind it where the
-    /// event is a state event that is not in force, so that no timeline shows it.
-    async fn log(
-        &self,
-        head: &mut RoomHead,
-        current: StateRoot,
-        own: Option<StateKeyNumber>,
-        may_differ: bool,
-    ) -> Result<Slot, RoomError> {
-        let Self {
-            writer,
-            txn,
-            room,
-            event,
-        } = *self;
-        let old = head.state;
-        let changes = if may_differ && old != current {
-            writer.rooms.states().diff(txn, room, old, current).await?
-        } else {
-            Vec::new()
-        };
-        let is_in_force = match own {
-            Some(_) if !may_differ => true,
-            Some(key) => {
-                let states = writer.rooms.states();
-                states.get(txn, room, current, key).await? == Some(event.number)
-            }
-            None => true,
-        };
-        let others: Vec<_> = changes
-            .into_iter()
-            .filter(|change| !is_in_force || Some(change.key) != own)
-            .collect();
-        let derived = Derived { writer, txn, room };
-        let mut resolution = None;
-        if !others.is_empty() && is_in_force {
-            let slot = txn.slot();
-            let state = match own {
-                Some(key) => {
-                    let states = writer.rooms.states();
-                    let before = states.get(txn, room, old, key).await?;
-                    self.updated(current, key, before).await?
-                }
-                None => current,
-            };
-            self.enter(ROOM_LOG.end(room), slot, None, state);
-            resolution = Some(slot);
-        }
-        let slot = txn.slot();
-        txn.append(TIMELINE.end(room), slot, &event.number);
-        let state = if is_in_force { current } else { old };
-        self.enter(ROOM_LOG.end(room), slot, Some(event.number), state);
-        if !is_in_force {
-            let slot = txn.slot();
-            self.enter(ROOM_LOG.end(room), slot, None, current);
-            resolution = Some(slot);
-        }
-        head.state = current;
-        if let Some(at) = resolution {
-            for change in &others {
-                derived.apply(head, *change, at, None).await?;
-            }
-        }
-        if let Some(key) = own.filter(|_| is_in_force) {
-            let change = derive::own_change(key, event.replaces, event.number);
-            let change = if may_differ {
-                let states = writer.rooms.states();
-                let before = states.get(txn, room, old, key).await?;
-                derive::own_change(key, before, event.number)
-            } else {
-                change
-            };
-            derived.apply(head, change, slot, Some(event)).await?;
-        }
-        Ok(slot)
-    }
-
-    fn enter(
-        &self,
-        end: database::LogEnd<LogEntry>,
-        slot: Slot,
-        event: Option<EventNumber>,
-        state: StateRoot,
-    ) {
-        self.txn.append(end, slot, &LogEntry { event, state });
-        server_log::tell(self.txn, slot, Concern::Room(self.room));
-    }
-
     async fn own_key(&self) -> Result<Option<StateKeyNumber>, RoomError> {
         let Some(state_key) = &self.event.state_key else {
             return Ok(None);
@@ -360,7 +270,7 @@ impl Writing<'_> {
         Ok(Some(key.await?))
     }
 
-    async fn updated(
+    pub(crate) async fn updated(
         &self,
         root: StateRoot,
         key: StateKeyNumber,
@@ -369,45 +279,6 @@ impl Writing<'_> {
         let states = self.writer.rooms.states();
         let change = [(key, event)];
         Ok(states.update(self.txn, self.room, root, &change).await?)
-    }
-
-    /// Notes the gap before an event whose previous events are missing.
-    fn open_gap(&self, fork: &Fork, slot: Slot) {
-        if fork.missing.is_empty() {
-            return;
-        }
-        let gap = Gap {
-            missing: fork.missing.iter().map(ToString::to_string).collect(),
-            next_slot: u32::MAX,
-        };
-        self.txn.append(GAPS.end(self.room), slot, &gap);
-        for id in &fork.missing {
-            let row = MISSING_EVENTS.at((self.room, id.as_str()));
-            self.txn.put_placed(row, &(), slot);
-        }
-    }
-
-    /// Puts an event into a gap, and closes the gap with its last one.
-    fn fill(&self, fill: &Fill) {
-        let Self {
-            txn, room, event, ..
-        } = *self;
-        txn.delete(MISSING_EVENTS.at((room, event.id.as_str())));
-        for id in &fill.now_missing {
-            let row = Placed {
-                value: (),
-                position: fill.gap,
-            };
-            txn.put(MISSING_EVENTS.at((room, id.as_str())), &row);
-        }
-        if fill.row.missing.is_empty() || fill.row.next_slot < FIRST_FILLED_SLOT {
-            txn.delete(GAPS.at((room, fill.gap)));
-        } else {
-            txn.put(GAPS.at((room, fill.gap)), &fill.row);
-        }
-        if event.is_accepted() {
-            txn.put(TIMELINE.at((room, fill.position)), &event.number);
-        }
     }
 
     /// The edges from which auth chains are walked, and what the verdict waits for.

@@ -12,6 +12,7 @@ use rooms_store::{
 use ruma::{EventId, OwnedEventId};
 
 use crate::{
+    defects::Defect,
     resolution::NewEvent,
     state_set::StateSet,
     turn::{Fork, Pause, Placing, Resolution, Turn},
@@ -98,6 +99,9 @@ impl Turn<'_> {
     /// none any more.
     async fn extremities_after(&self, event: &AuthEvent) -> Result<Vec<Extremity>, RoomError> {
         use ruma::state_res::Event as _;
+        if self.writer.has(Defect::ExtremityKept) {
+            return Ok(self.facts.head.extremities.clone());
+        }
         let mut followed: HashSet<OwnedEventId> = HashSet::new();
         let mut ahead: Vec<OwnedEventId> = event.prev_events().cloned().collect();
         while let Some(id) = ahead.pop() {

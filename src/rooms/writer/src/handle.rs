@@ -8,7 +8,11 @@ use rooms_store::RoomStore;
 use ruma::RoomVersionId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{registry::Registry, typing::Typing};
+use crate::{
+    defects::{Defect, Planted},
+    registry::Registry,
+    typing::Typing,
+};
 
 /// What the operator decides about writing to rooms.
 #[derive(Clone, Debug)]
@@ -81,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// Numbers the calls that receive events.
     pub(crate) lanes: AtomicU64,
+    pub(crate) planted: Planted,
     pub(crate) typing: Typing,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -93,6 +98,11 @@ impl RoomWriter {
             rooms,
             shared: Arc::new(shared),
         }
+    }
+
+    /// Whether a test has planted this defect.
+    pub(crate) fn has(&self, defect: Defect) -> bool {
+        self.shared.planted.has(defect)
     }
 
     /// The stored rooms.

@@ -8,6 +8,7 @@ use rooms_store::RoomStore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    defects::Planted,
     handle::{RoomWriter, Shared, WriterConfig},
     registry::Registry,
     transactions,
@@ -31,6 +32,7 @@ impl RoomWriter {
             Shared {
                 registry: Registry::new(config.mailbox),
                 lanes: AtomicU64::new(0),
+                planted: Planted::default(),
                 typing: Typing::new(clock.clone(), &*random),
                 clock,
                 random,

@@ -3,37 +3,22 @@
 
 use std::collections::HashSet;
 
-use database::{Position, Read};
-use protocol::{
-    authorize::{self, AuthEvent},
-    power_levels::PowerLevels,
-    redact,
-};
+use database::Read as _;
 use rooms_store::{
     Place, RoomError, Verdict,
-    state_map::{EventNumber, StateRoot},
-    tables::{EARLY_REDACTIONS, EVENT_NUMBERS, Extremity, GAPS, MISSING_EVENTS},
+    state_map::EventNumber,
+    tables::{EVENT_NUMBERS, Extremity, MISSING_EVENTS},
 };
-use ruma::{EventId, OwnedEventId, events::StateEventType, state_res::Event as _};
+use ruma::OwnedEventId;
 
 use crate::{
     build::member_word,
+    defects::Defect,
+    judge::HeldAuth,
     received::{Arrival, Outcome, ReceivedPdu},
     state_set::StateSet,
-    turn::{Pause, Pending, Placing, Target, Turn, View},
+    turn::{Fork, Pause, Pending, Placing, Turn, View},
 };
-
-/// Redactions of one event that are looked at when it arrives after them.
-const MOST_EARLY_REDACTIONS: usize = 16;
-
-/// The auth events of a received event, as far as they are held.
-#[derive(Default)]
-struct HeldAuth {
-    events: Vec<AuthEvent>,
-    numbers: Vec<EventNumber>,
-    /// Missing ones, and those that are not judged themselves.
-    undecided: Vec<OwnedEventId>,
-}
 
 impl Turn<'_> {
     /// Judges, places and takes in one event.
@@ -42,11 +27,7 @@ impl Turn<'_> {
         pdu: &ReceivedPdu,
         arrival: &Arrival,
     ) -> Result<Outcome, Pause> {
-        if self
-            .pending
-            .iter()
-            .any(|pending| pending.id == pdu.event_id)
-        {
+        if self.pending.iter().any(|pending| pending.concerns(pdu)) {
             return Err(Pause::CommitFirst);
         }
         let needs_create = self.facts.names_its_create() && self.facts.create.is_none();
@@ -159,18 +140,8 @@ impl Turn<'_> {
             }
             Arrival::Live | Arrival::Outlier => return Ok(Outcome::MissingPrevious(missing)),
         };
-        let by_state = match by_auth {
-            Ok(()) => self.judge_in(View::At(&before), &pdu.auth).await?,
-            Err(reason) => Err(reason),
-        };
-        let verdict = match by_state {
-            Err(reason) => Verdict::Rejected(reason),
-            Ok(()) if self.facts.head.extremities.is_empty() => Verdict::Accepted,
-            Ok(()) => match self.judge_in(View::Current, &pdu.auth).await? {
-                Ok(()) => Verdict::Accepted,
-                Err(reason) => Verdict::SoftFailed(reason),
-            },
-        };
+        let missing = self.not_in_timeline(missing).await?;
+        let verdict = self.verdict_in_fork(pdu, by_auth, &before).await?;
         let outcome = outcome(&verdict);
         let view = before.clone();
         let (placing, extremities) = if verdict == Verdict::Accepted {
@@ -179,7 +150,7 @@ impl Turn<'_> {
             let (placing, extremities) = placed.await?;
             (placing, Some(extremities))
         } else {
-            let fork = crate::turn::Fork {
+            let fork = Fork {
                 before,
                 current: None,
                 missing,
@@ -199,56 +170,31 @@ impl Turn<'_> {
         Ok(outcome)
     }
 
-    /// Puts an event that a gap misses into the gap. It enters the timeline only: no state, no log, no notification.
-    async fn fill(
+    /// The verdict on an event that does not follow all extremities: by its auth events, by the state before it, by the current
+    /// state.
+    async fn verdict_in_fork(
         &mut self,
         pdu: &ReceivedPdu,
-        number: EventNumber,
-        auth: HeldAuth,
         by_auth: Result<(), String>,
-        gap: Position,
-    ) -> Result<Outcome, Pause> {
-        if !self.pending.is_empty() {
-            return Err(Pause::CommitFirst);
-        }
-        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
-        let row = self.db.get(GAPS.at((room, gap))).await?;
-        let mut row = row.ok_or(RoomError::Damaged)?;
-        let verdict = rejected_or(by_auth, Verdict::Accepted);
-        let outcome = outcome(&verdict);
-        row.missing.retain(|id| *id != pdu.event_id.as_str());
-        let mut now_missing = Vec::new();
-        for id in pdu.previous_events() {
-            let number = self.db.get(EVENT_NUMBERS.at((room, id.as_str()))).await?;
-            let is_placed = match number {
-                Some(number) => {
-                    let event = self
-                        .writer
-                        .rooms
-                        .named_event(&self.db, room, number)
-                        .await?;
-                    event.place != Place::Outlier
-                }
-                None => false,
-            };
-            if !is_placed && !row.missing.iter().any(|known| *known == id.as_str()) {
-                row.missing.push(id.to_string());
-                now_missing.push(id);
-            }
-        }
-        let fill = crate::turn::Fill {
-            gap,
-            position: Position(database::Stamp(gap.0.0 - 1), row.next_slot),
-            row: rooms_store::tables::Gap {
-                next_slot: row.next_slot - 1,
-                ..row
-            },
-            now_missing,
+        before: &StateSet,
+    ) -> Result<Verdict, Pause> {
+        let view = match self.writer.has(Defect::CurrentStateOnly) {
+            true => View::Current,
+            false => View::At(before),
         };
-        let placing = Placing::Filled(fill);
-        self.take_in(pdu, number, auth, verdict, placing, View::Current, None)
-            .await?;
-        Ok(outcome)
+        let by_state = match by_auth {
+            Ok(()) => self.judge_in(view, &pdu.auth).await?,
+            Err(reason) => Err(reason),
+        };
+        Ok(match by_state {
+            Err(reason) => Verdict::Rejected(reason),
+            Ok(()) if self.facts.head.extremities.is_empty() => Verdict::Accepted,
+            Ok(()) if self.writer.has(Defect::SoftFailLeftOut) => Verdict::Accepted,
+            Ok(()) => match self.judge_in(View::Current, &pdu.auth).await? {
+                Ok(()) => Verdict::Accepted,
+                Err(reason) => Verdict::SoftFailed(reason),
+            },
+        })
     }
 
     /// Whether these are exactly the extremities as of this turn.
@@ -274,96 +220,11 @@ impl Turn<'_> {
         Ok(unplaced)
     }
 
-    /// A state given by the ids of its events. Rejected ones are no part of a state.
-    async fn given_state(&mut self, ids: &[OwnedEventId]) -> Result<StateSet, RoomError> {
-        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
-        let mut state = StateSet::stored(StateRoot::EMPTY);
-        for id in ids {
-            let event = self.writer.rooms.event_by_id(&self.db, room, id).await?;
-            let event = event.ok_or(RoomError::UnknownEvent)?;
-            if event.is_rejected() || event.verdict == Verdict::Unchecked {
-                continue;
-            }
-            let parsed =
-                AuthEvent::parse(event.id.clone(), event.json()).map_err(|_| RoomError::Damaged)?;
-            if let Some(key) = self.own_key(&parsed).await? {
-                state.set(key, Some(event.number));
-            }
-        }
-        Ok(state)
-    }
-
-    async fn held_auth(&self, pdu: &ReceivedPdu) -> Result<HeldAuth, Pause> {
-        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
-        let mut auth = HeldAuth::default();
-        for id in pdu.auth_events() {
-            if self.pending.iter().any(|pending| pending.id == id) {
-                return Err(Pause::CommitFirst);
-            }
-            let event = self.writer.rooms.event_by_id(&self.db, room, &id).await?;
-            let Some(event) = event.filter(|event| event.verdict != Verdict::Unchecked) else {
-                auth.undecided.push(id);
-                continue;
-            };
-            let parsed = AuthEvent::parse(id, event.json()).map_err(|_| RoomError::Damaged)?;
-            auth.numbers.push(event.number);
-            auth.events.push(if event.is_rejected() {
-                parsed.rejected()
-            } else {
-                parsed
-            });
-        }
-        Ok(auth)
-    }
-
-    /// Checks an event against its own auth events.
-    fn judge_by_auth_events(&self, pdu: &ReceivedPdu, auth: &HeldAuth) -> Result<(), String> {
-        let rules = self.facts.rules;
-        let create = self.facts.create.as_ref();
-        let by_id = |id: &EventId| {
-            let held = auth.events.iter().chain(create);
-            held.into_iter().find(|event| event.id() == id).cloned()
-        };
-        authorize::check_auth_events(rules, &pdu.auth, by_id).map_err(|error| error.to_string())?;
-        let state = |kind: &StateEventType, state_key: &str| {
-            let found = auth.events.iter().find(|event| {
-                event.kind().to_string() == kind.to_string() && event.state_key() == Some(state_key)
-            });
-            let is_create = *kind == StateEventType::RoomCreate;
-            found.or(create.filter(|_| is_create)).cloned()
-        };
-        authorize::authorize(rules, &pdu.auth, state).map_err(|error| error.to_string())
-    }
-
-    /// Checks an event against a state.
-    async fn judge_in(
-        &mut self,
-        view: View<'_>,
-        event: &AuthEvent,
-    ) -> Result<Result<(), String>, Pause> {
-        let rules = self.facts.rules;
-        let mut pairs = match authorize::auth_types(rules, event) {
-            Ok(pairs) => pairs,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        pairs.push((StateEventType::RoomCreate, String::new()));
-        let mut state = Vec::with_capacity(pairs.len());
-        for (kind, state_key) in pairs {
-            let entry = self.entry_in(view, &kind.to_string(), &state_key).await?;
-            state.extend(entry.map(|entry| (kind, state_key, entry)));
-        }
-        let judged = authorize::authorize(rules, event, |kind, state_key| {
-            let found = state.iter().find(|(k, s, _)| k == kind && s == state_key);
-            found.map(|(_, _, entry)| entry.event.clone())
-        });
-        Ok(judged.map_err(|error| error.to_string()))
-    }
-
     #[expect(
         clippy::too_many_arguments,
         reason = "all that is known of an event, once"
     )]
-    async fn take_in(
+    pub(crate) async fn take_in(
         &mut self,
         pdu: &ReceivedPdu,
         number: EventNumber,
@@ -381,9 +242,9 @@ impl Turn<'_> {
             Some(state_key) if is_placed => self.entry_in(view, &kind, state_key).await?,
             _ => None,
         };
-        let is_shown = is_placed && verdict == Verdict::Accepted;
+        let is_shown = verdict == Verdict::Accepted && !matches!(placing, Placing::Outlier);
         let (redacts, redacts_later) = if is_shown && kind == "m.room.redaction" {
-            self.redaction_of(pdu, view).await?
+            self.redaction_of(pdu, is_placed.then_some(view)).await?
         } else {
             (None, None)
         };
@@ -429,96 +290,16 @@ impl Turn<'_> {
         self.take(pending, &pdu.auth, extremities);
         Ok(())
     }
-
-    /// The target of a redaction that may be applied, or its id where the target is not held yet.
-    async fn redaction_of(
-        &mut self,
-        pdu: &ReceivedPdu,
-        view: View<'_>,
-    ) -> Result<(Option<Target>, Option<OwnedEventId>), Pause> {
-        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
-        let Some(id) = pdu.auth.redacts().cloned() else {
-            return Ok((None, None));
-        };
-        if self.pending.iter().any(|pending| pending.id == id) {
-            return Err(Pause::CommitFirst);
-        }
-        let target = self.writer.rooms.event_by_id(&self.db, room, &id).await?;
-        let Some(target) = target else {
-            return Ok((None, Some(id)));
-        };
-        if target.redacted_because.is_some() {
-            return Ok((None, None));
-        }
-        let levels = self.levels_in(view).await?;
-        let may_apply =
-            redact::may_apply(self.facts.rules, &pdu.auth, &target.sender, levels.as_ref());
-        if !may_apply {
-            return Ok((None, None));
-        }
-        let redacted_json = redact::redact(target.json(), &self.facts.rules.redaction)
-            .map_err(|_| RoomError::Damaged)?;
-        let target = Target {
-            number: target.number,
-            id,
-            redacted_json,
-        };
-        Ok((Some(target), None))
-    }
-
-    /// The JSON to store: redacted already where an accepted redaction arrived first.
-    async fn redacted_early(
-        &mut self,
-        pdu: &ReceivedPdu,
-    ) -> Result<(String, Option<EventNumber>), RoomError> {
-        let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
-        let rows = EARLY_REDACTIONS.under((room, pdu.event_id.as_str()));
-        let early = self.db.page(rows, MOST_EARLY_REDACTIONS).await?;
-        for ((_, _, number), ()) in early {
-            let redaction = self
-                .writer
-                .rooms
-                .named_event(&self.db, room, number)
-                .await?;
-            let Some(before) = redaction.state_before().filter(|_| redaction.is_shown()) else {
-                continue;
-            };
-            let before = StateSet::stored(before);
-            let levels = self.levels_in(View::At(&before)).await?;
-            let parsed = AuthEvent::parse(redaction.id.clone(), redaction.json())
-                .map_err(|_| RoomError::Damaged)?;
-            let sender = pdu.sender();
-            if redact::may_apply(self.facts.rules, &parsed, &sender, levels.as_ref()) {
-                let json = redact::redact(&pdu.json, &self.facts.rules.redaction)
-                    .map_err(|_| RoomError::Damaged)?;
-                return Ok((json, Some(number)));
-            }
-        }
-        Ok((pdu.json.clone(), None))
-    }
-
-    /// The power levels in a state; `None` where they are not readable.
-    pub(crate) async fn levels_in(
-        &mut self,
-        view: View<'_>,
-    ) -> Result<Option<PowerLevels>, RoomError> {
-        let Some(create) = self.entry_in(view, "m.room.create", "").await? else {
-            return Ok(None);
-        };
-        let levels = self.entry_in(view, "m.room.power_levels", "").await?;
-        let levels = levels.as_ref().map(|entry| &entry.event);
-        Ok(PowerLevels::new(self.facts.rules, &create.event, levels).ok())
-    }
 }
 
-fn rejected_or(judged: Result<(), String>, otherwise: Verdict) -> Verdict {
+pub(crate) fn rejected_or(judged: Result<(), String>, otherwise: Verdict) -> Verdict {
     match judged {
         Ok(()) => otherwise,
         Err(reason) => Verdict::Rejected(reason),
     }
 }
 
-fn outcome(verdict: &Verdict) -> Outcome {
+pub(crate) fn outcome(verdict: &Verdict) -> Outcome {
     match verdict {
         Verdict::Accepted => Outcome::Accepted,
         Verdict::SoftFailed(reason) => Outcome::SoftFailed(reason.clone()),

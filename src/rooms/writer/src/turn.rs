@@ -20,6 +20,7 @@ use ruma::{
 use crate::{
     facts::{Facts, Pair, StateEntry},
     handle::RoomWriter,
+    received::ReceivedPdu,
     send::Transaction,
     state_set::StateSet,
 };
@@ -100,6 +101,13 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// Whether it is this event or redacts it.
+    pub(crate) fn concerns(&self, pdu: &ReceivedPdu) -> bool {
+        let target = self.redacts.as_ref().map(|target| &target.id);
+        let id = &pdu.event_id;
+        self.id == *id || target.or(self.redacts_later.as_ref()) == Some(id)
+    }
+
     /// Whether the room's timeline and log show it.
     pub(crate) fn is_accepted(&self) -> bool {
         self.verdict == Verdict::Accepted && !matches!(self.placing, Placing::Outlier)

@@ -4,7 +4,7 @@ use database::{Read, RoomNumber};
 use rooms_store::{RoomError, Verdict, tables::AUTH_WAITERS};
 use ruma::OwnedEventId;
 
-use crate::{handle::RoomWriter, received::ReceivedPdu, turn::Turn};
+use crate::{defects::Defect, handle::RoomWriter, received::ReceivedPdu, turn::Turn};
 
 /// Dependents that one commit judges again.
 const MOST: usize = 1_000;
@@ -12,10 +12,13 @@ const MOST: usize = 1_000;
 impl Turn<'_> {
     /// The events of this turn that have a verdict, and that others may wait for.
     pub(crate) fn decided(&self) -> Vec<OwnedEventId> {
+        if self.writer.has(Defect::DependentsLeft) {
+            return Vec::new();
+        }
         let decided = self
             .pending
             .iter()
-            .filter(|event| event.verdict != Verdict::Unchecked && event.state_key.is_some());
+            .filter(|event| event.verdict != Verdict::Unchecked);
         decided.map(|event| event.id.clone()).collect()
     }
 }

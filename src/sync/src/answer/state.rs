@@ -213,7 +213,7 @@ impl StateChanges {
             events = context
                 .parts
                 .rooms
-                .named_events(context.db, room.number, &numbers)
+                .readable_events(context.db, room.number, &numbers)
                 .await?;
             events.retain(|event| filter.state.matches(event));
             events.sort_unstable_by_key(|event| event.position);

@@ -166,7 +166,9 @@ impl Timeline {
             let shown = page.iter().map_while(|(_, entry)| entry.event);
             let numbers: Vec<EventNumber> = shown.collect();
             let resolution = page.get(numbers.len()).map(|(at, _)| *at);
-            let events = rooms.named_events(context.db, walk.room, &numbers).await?;
+            let events = rooms
+                .readable_events(context.db, walk.room, &numbers)
+                .await?;
             let visible = viewer.visible(rooms, context.db, &events).await?;
             for (event, visible) in events.into_iter().zip(visible) {
                 if gap.is_some_and(|gap| event.position < gap) {

@@ -125,11 +125,18 @@ impl History {
         rows: &[((RoomNumber, Position), EventNumber)],
     ) -> Result<Vec<Option<Arc<Event>>>, RoomError> {
         let numbers: Vec<EventNumber> = rows.iter().map(|(_, number)| *number).collect();
-        let events = self.rooms.named_events(db, room, &numbers).await?;
+        let events = self.rooms.readable_events(db, room, &numbers).await?;
         let visible = viewer.visible(&self.rooms, db, &events).await?;
         let ignored = self.ignored_by(db, viewer).await?;
-        let mut found = Vec::with_capacity(events.len());
-        for (event, is_visible) in events.into_iter().zip(visible) {
+        let mut seen = events.into_iter().zip(visible).peekable();
+        let mut found = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            // A row whose event cannot be read has none.
+            let Some((event, is_visible)) = seen.next_if(|(event, _)| event.number == number)
+            else {
+                found.push(None);
+                continue;
+            };
             let is_wanted = is_visible
                 && filter.matches(&event)
                 && !ignored.hides(&event)
