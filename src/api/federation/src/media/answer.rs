@@ -3,7 +3,7 @@
 use ::media::storage::Bits;
 use bytes::Bytes;
 use database::Random;
-use edge::{ApiError, Body, Whole};
+use edge::{ApiError, AxumResponse, Body};
 use futures_util::{StreamExt as _, stream};
 use http::{
     HeaderValue, Response,
@@ -26,7 +26,7 @@ pub(super) enum Part {
     Location(String),
 }
 
-pub(super) fn parts(random: &dyn Random, part: Part) -> Result<Whole, ApiError> {
+pub(super) fn parts(random: &dyn Random, part: Part) -> Result<AxumResponse, ApiError> {
     let boundary = random.token(BOUNDARY);
     let begin =
         format!("--{boundary}\r\nContent-Type: application/json\r\n\r\n{{}}\r\n--{boundary}\r\n");
@@ -61,7 +61,7 @@ pub(super) fn parts(random: &dyn Random, part: Part) -> Result<Whole, ApiError> 
             .headers_mut()
             .insert(CONTENT_LENGTH, (size + around).into());
     }
-    Ok(Whole(response))
+    Ok(AxumResponse(response))
 }
 
 /// What an uploader has said of a file, as far as it can be said in headers.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::media::{Asker, Media, Reach, Wanted};
 use database::Random;
-use edge::{ApiError, Call, State, Whole};
+use edge::{ApiError, AxumResponse, Call, State};
 use ruma::api::federation::authenticated_media::get_content::v1::Request;
 
 use super::{answer, mxc, refuse};
@@ -13,7 +13,7 @@ pub(super) async fn download(
     State(media): State<Media>,
     State(random): State<Arc<dyn Random>>,
     call: Call<Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let mxc = mxc(media.server_name(), &call.request.media_id)?;
     let wanted = Wanted {
         who: Asker::Server,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::media::{Asker, Media, Method, Reach, ThumbnailAsk, Wanted};
 use database::Random;
-use edge::{ApiError, Call, State, Whole};
+use edge::{ApiError, AxumResponse, Call, State};
 use ruma::{
     UInt, api::federation::authenticated_media::get_content_thumbnail::v1::Request,
     media::Method as Asked,
@@ -16,7 +16,7 @@ pub(super) async fn thumbnail(
     State(media): State<Media>,
     State(random): State<Arc<dyn Random>>,
     call: Call<Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let request = &call.request;
     let mxc = mxc(media.server_name(), &request.media_id)?;
     let wanted = Wanted {
