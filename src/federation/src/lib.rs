@@ -26,5 +26,5 @@ pub use self::{
         AnswerKind, Backoff, Federation, FederationConfig, FederationError, FederationPath,
         FederationScheme, OutgoingConfig, RemoteError, Urgency,
     },
-    tables::{ServerKeyRow, ServerKeysRow, StoredKey, UnreachableRow, tables},
+    tables::{ServerKeyRow, ServerKeysRow, StoredKey, UnreachableRow, tables, unreachable},
 };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use database::{Record, Table, TableInfo};
+use database::{Read, Record, StoreError, Table, TableInfo};
 use serde::{Deserialize, Serialize};
 
 /// This server's signing keys by key id, such as `ed25519:a_x7Kp`. Written at first start and by a rotation; a key that was
@@ -86,6 +86,14 @@ impl fmt::Debug for ServerKeyRow {
             .field("expired", &self.expired)
             .finish_non_exhaustive()
     }
+}
+
+/// Since when a server does not answer, as it is on disk.
+pub async fn unreachable(
+    db: &impl Read,
+    server: &str,
+) -> Result<Option<UnreachableRow>, StoreError> {
+    db.get(UNREACHABLE_SERVERS.at(server)).await
 }
 
 /// The tables that this crate writes.

@@ -25,6 +25,8 @@ use rooms_history::History;
 use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_store::{RoomStore, RoomStoreConfig};
 use rooms_writer::{RoomWriter, WriterConfig};
+use ruma::ServerName;
+use sender::{Sender, SenderNeeds};
 use sync::{Sync, SyncConfig, SyncNeeds};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Users, UsersConfig};
@@ -140,6 +142,16 @@ impl Base {
         Millis(self.clock.now().0.saturating_sub(millis))
     }
 
+    /// What waits to be sent to other servers: a line for each, or for one of them.
+    pub(crate) async fn sender_status(
+        &self,
+        server: Option<&ServerName>,
+    ) -> Result<Vec<String>, StoreError> {
+        let now = self.clock.now();
+        let all = sender::status(&self.store, server).await?;
+        Ok(all.iter().map(|status| status.line(now)).collect())
+    }
+
     /// Returns the id of the new key.
     pub(crate) async fn rotate_keys(&self) -> Result<String, StoreError> {
         self.keys
@@ -147,11 +159,49 @@ impl Base {
             .await
     }
 
-    fn federation_api(&self, config: &Config, remote: RemoteRooms) -> FederationApi {
+    /// Rooms among servers, and what is sent to those.
+    async fn among_servers(
+        &self,
+        federation: &Federation,
+        (history, writer, directory): (History, RoomWriter, RoomDirectory),
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<(RemoteRooms, Sender), StoreError> {
+        let sender = Sender::open(SenderNeeds {
+            rooms: history.rooms().clone(),
+            typing: writer.typing().clone(),
+            federation: federation.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        });
+        let sender = sender.await?;
+        let remote = RemoteRooms::open(RemoteNeeds {
+            history,
+            writer,
+            directory,
+            federation: federation.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            blocking: Arc::new(BlockingPool::new(checking_threads(), tasks.clone())),
+            tasks: tasks.clone(),
+            stop,
+        });
+        Ok((remote, sender))
+    }
+
+    fn federation_api(
+        &self,
+        config: &Config,
+        remote: RemoteRooms,
+        sender: Sender,
+    ) -> FederationApi {
         FederationApi {
             users: self.users.clone(),
             federation: remote.federation().clone(),
             remote,
+            sender,
             announcement: Announcement {
                 delegated: config.federation.delegate_to.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -268,17 +318,8 @@ impl App {
         let rooms = history.rooms().clone();
         let directory = RoomDirectory::new(history.clone(), writer.clone());
         let federation = base.federation.clone();
-        let remote = RemoteRooms::open(RemoteNeeds {
-            history: history.clone(),
-            writer: writer.clone(),
-            directory: directory.clone(),
-            federation: federation.clone(),
-            clock: clock.clone(),
-            random: random.clone(),
-            blocking: Arc::new(BlockingPool::new(checking_threads(), tasks.clone())),
-            tasks: tasks.clone(),
-            stop,
-        });
+        let among = (history.clone(), writer.clone(), directory.clone());
+        let (remote, sender) = base.among_servers(&federation, among, tasks, stop).await?;
         let push = Push::open(
             history.clone(),
             &PushConfig {
@@ -327,7 +368,7 @@ impl App {
             turn: config.turn.servers(clock),
         };
         let context = base.edge_context(config, &federation, tasks);
-        let federation = base.federation_api(config, remote);
+        let federation = base.federation_api(config, remote, sender);
         let routes = client_api::routes(api).and(federation_api::routes(federation));
         let edge = Arc::new(Edge::new(routes, context));
         Ok(Self { edge, sync })

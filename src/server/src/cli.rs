@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Manages the signing keys, whether the server is running or not.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Shows what happens with other servers, whether the server is running or not.
+    #[command(subcommand)]
+    Federation(FederationCommand),
     /// Issues a certificate from a certificate authority of your own, to try TLS and federation on
     /// one machine.
     DevCert(DevCertArguments),
@@ -99,6 +102,15 @@ pub(crate) enum KeysCommand {
     /// Replaces the signing key. The old one stays published, because others must still be able to
     /// check what it signed.
     Rotate,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum FederationCommand {
+    /// Shows what waits to be sent to other servers, their last errors and next attempts.
+    Status {
+        /// Shows only this server.
+        server: Option<String>,
+    },
 }
 
 #[derive(Args)]

@@ -12,6 +12,7 @@ use std::{
 };
 
 use database_rocksdb::Health;
+use ruma::OwnedServerName;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -51,6 +52,10 @@ pub(crate) enum Request {
         folder: PathBuf,
     },
     Media(MediaRequest),
+    /// Reports what waits to be sent to other servers, or to one of them.
+    FederationStatus {
+        server: Option<String>,
+    },
 }
 
 /// A message for the operator: what was done, or why it was refused.
@@ -88,8 +93,20 @@ impl Request {
             Self::Status => status(base),
             Self::Backup { folder } => media_requests::back_up(base, folder).await,
             Self::Media(request) => request.execute(base).await,
+            Self::FederationStatus { server } => federation_status(base, server).await,
         }
     }
+}
+
+async fn federation_status(base: &Base, server: Option<String>) -> Reply {
+    let server = server.map(OwnedServerName::try_from).transpose();
+    let server = server.map_err(|error| error.to_string())?;
+    let lines = base.sender_status(server.as_deref()).await;
+    let lines = lines.map_err(|error| error.to_string())?;
+    if lines.is_empty() {
+        return Ok("nothing waits to be sent to other servers".to_owned());
+    }
+    Ok(lines.join("\n"))
 }
 
 /// A failure if the database takes no writes. What the disk has refused besides is reported, but

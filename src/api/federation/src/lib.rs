@@ -15,6 +15,7 @@ mod refusal;
 mod server;
 mod signatures;
 mod transaction;
+mod transactions;
 
 use edge::{FromRef, Routes};
 
@@ -27,6 +28,7 @@ pub struct FederationApi {
     pub federation: federation::Federation,
     pub remote: rooms_remote::RemoteRooms,
     pub media: ::media::Media,
+    pub sender: sender::Sender,
     pub announcement: Announcement,
     pub clock: std::sync::Arc<dyn database::Clock>,
     pub random: std::sync::Arc<dyn database::Random>,
@@ -37,7 +39,7 @@ pub fn routes(api: FederationApi) -> Routes<FederationApi> {
     let federates = api.federation.policy().is_enabled();
     let routes = openid::list(Routes::new(api));
     if federates {
-        let routes = query::list(server::list(keys::list(routes)));
+        let routes = transactions::list(query::list(server::list(keys::list(routes))));
         let routes = membership::list(events::list(directory::list(routes)));
         media::list(routes)
     } else {
@@ -60,6 +62,12 @@ impl FromRef<FederationApi> for federation::Federation {
 impl FromRef<FederationApi> for rooms_remote::RemoteRooms {
     fn from_ref(api: &FederationApi) -> Self {
         api.remote.clone()
+    }
+}
+
+impl FromRef<FederationApi> for sender::Sender {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.sender.clone()
     }
 }
 

@@ -12,13 +12,13 @@ use ruma::{ServerName, api::error::ErrorCode};
 /// Lets endpoints ask for servers.
 pub struct Signatures(pub Federation);
 
-struct Claimed(Claim);
+struct Claimed(Claim, Federation);
 
 impl Servers for Signatures {
     fn claim<'a>(&'a self, head: &'a Parts) -> Claiming<'a> {
         Box::pin(async move {
             let claim = self.0.claim(head).await.map_err(refuse)?;
-            Ok(Box::new(Claimed(claim)) as Box<dyn ServerClaim>)
+            Ok(Box::new(Claimed(claim, self.0.clone())) as Box<dyn ServerClaim>)
         })
     }
 }
@@ -30,7 +30,9 @@ impl ServerClaim for Claimed {
 
     fn verify(&self, head: &Parts, body: &[u8]) -> Result<(), ApiError> {
         let uri = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        self.0.verify(&head.method, uri, body).map_err(refuse)
+        self.0.verify(&head.method, uri, body).map_err(refuse)?;
+        self.1.note_heard(self.0.origin());
+        Ok(())
     }
 }
 

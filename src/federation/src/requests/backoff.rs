@@ -63,6 +63,14 @@ impl Backoff {
         Ok(row)
     }
 
+    /// Whether memory says that a server does not answer. Needs no look into the database.
+    pub(crate) fn is_known_to_fail(&self, server: &ServerName) -> bool {
+        self.0
+            .remembered
+            .peek(server.as_str())
+            .is_some_and(|row| row.is_some())
+    }
+
     /// After an attempt that came to nothing. Attempts that ran at the same time count once.
     pub async fn failed(&self, server: &ServerName) -> Result<(), StoreError> {
         let (now, drawn) = (self.0.clock.now(), self.0.random.u64());

@@ -11,6 +11,7 @@ use std::{path::PathBuf, sync::Arc};
 use database::{Clock, Random, Store};
 use http::request::Parts as Head;
 use ruma::{OwnedServerName, ServerName};
+use tokio::sync::broadcast;
 
 use self::budget::Budget;
 pub use self::{
@@ -58,7 +59,12 @@ struct Parts {
     policy: ServerPolicy,
     budget: Budget,
     clock: Arc<dyn Clock>,
+    /// Servers that did not answer and have sent a request since.
+    heard: broadcast::Sender<OwnedServerName>,
 }
+
+/// Servers that are noted as heard, and not looked at yet.
+const HEARD: usize = 1_024;
 
 impl Federation {
     pub fn new(
@@ -92,6 +98,7 @@ impl Federation {
             policy: config.policy,
             budget: Budget::new(config.answer_bytes),
             clock,
+            heard: broadcast::Sender::new(HEARD),
         }))
     }
 
@@ -114,6 +121,19 @@ impl Federation {
     /// Which servers are not to be tried, and until when.
     pub fn backoff(&self) -> &Backoff {
         &self.0.backoff
+    }
+
+    /// Notes that a server has sent a request whose signature is valid.
+    pub fn note_heard(&self, server: &ServerName) {
+        if self.0.backoff.is_known_to_fail(server) {
+            // Without a receiver nothing waits for it.
+            let _ = self.0.heard.send(server.to_owned());
+        }
+    }
+
+    /// Servers that did not answer, as they send requests again.
+    pub fn heard(&self) -> broadcast::Receiver<OwnedServerName> {
+        self.0.heard.subscribe()
     }
 
     /// The JSON of `GET /_matrix/key/v2/server`.

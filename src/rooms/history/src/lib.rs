@@ -13,7 +13,7 @@ mod visibility;
 pub use crate::{
     filter::{EventFilter, Relations},
     handle::History,
-    receipts::Markers,
+    receipts::{Markers, RemoteReceipt},
     state_read::{MembersFilter, StateFormat},
     timeline::{Context, ContextRequest, Direction, MessagesPage, MessagesRequest, Reader},
     token::{AnyToken, BadToken, PaginationToken, SyncToken},

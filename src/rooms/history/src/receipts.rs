@@ -37,6 +37,17 @@ pub struct Markers {
     pub thread: Option<String>,
 }
 
+/// A public receipt of a user of another server, who is joined to the room.
+#[derive(Clone, Debug)]
+pub struct RemoteReceipt {
+    pub user: UserNumber,
+    pub event_id: OwnedEventId,
+    /// `main`, a root's event id, or empty.
+    pub thread: String,
+    /// Unix milliseconds.
+    pub ts: u64,
+}
+
 impl History {
     /// Moves the markers, all in one commit. Who is not in the room has none.
     pub async fn mark_read(
@@ -105,6 +116,78 @@ impl History {
             })
             .await?;
         Ok(())
+    }
+
+    /// Takes public receipts of users of other servers over, in one commit. One for an event that is not held yet counts by its
+    /// time.
+    pub async fn take_receipts(
+        &self,
+        room_id: &RoomId,
+        receipts: Vec<RemoteReceipt>,
+    ) -> Result<(), RoomError> {
+        let db = self.rooms.snapshot().await?;
+        let room = self.rooms.require(&db, room_id).await?;
+        let mut newer = Vec::with_capacity(receipts.len());
+        for receipt in receipts {
+            if self.is_news(&db, room, &receipt).await? {
+                newer.push(receipt);
+            }
+        }
+        drop(db);
+        if newer.is_empty() {
+            return Ok(());
+        }
+        let newer = &newer;
+        let written = self.rooms.store().transact(|txn| async move {
+            for taken in newer {
+                let receipt = Receipt {
+                    event_id: taken.event_id.to_string(),
+                    ts: taken.ts,
+                };
+                let key = ReceiptKey {
+                    user: taken.user,
+                    kind: READ.to_owned(),
+                    thread: taken.thread.clone(),
+                };
+                write_receipt(&txn, room, &key, &receipt).await?;
+            }
+            txn.may_wait();
+            Ok::<_, RoomError>(())
+        });
+        written.await?;
+        Ok(())
+    }
+
+    /// Whether a receipt of another server is newer than the held one, and its thread is one of the room.
+    async fn is_news(
+        &self,
+        db: &Snapshot,
+        room: RoomNumber,
+        receipt: &RemoteReceipt,
+    ) -> Result<bool, RoomError> {
+        let (thread, event_id) = (receipt.thread.as_str(), &receipt.event_id);
+        if let Ok(root) = <&EventId>::try_from(thread) {
+            if self.rooms.event_by_id(db, room, root).await?.is_none() {
+                return Ok(false);
+            }
+        } else if !matches!(thread, "" | "main") {
+            return Ok(false);
+        }
+        let old = db
+            .get(RECEIPTS.at((room, receipt.user, READ, thread)))
+            .await?;
+        let old = old.map(|row| row.value);
+        let held = self.rooms.event_by_id(db, room, event_id).await?;
+        let is_shown = held.is_some_and(|held| held.is_shown());
+        match old {
+            None => Ok(true),
+            Some(old) if old.event_id == event_id.as_str() => Ok(false),
+            Some(old) if is_shown => {
+                self.is_forward(db, room, Some(&old.event_id), event_id)
+                    .await
+            }
+            Some(old) => Ok(receipt.ts > old.ts),
+        }
     }
 
     /// The receipts of a room that came after this stamp and still count, oldest first; private ones are among them.

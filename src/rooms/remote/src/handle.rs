@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use database::{Blocking, Clock, Random};
+use database::{Blocking, Clock, Millis, Random};
 use federation::Federation;
 use rooms_directory::RoomDirectory;
 use rooms_history::History;
@@ -10,7 +10,7 @@ use rooms_store::RoomStore;
 use rooms_writer::RoomWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::acl::Acls;
+use crate::{acl::Acls, backfill::Backfills, edus::EduReceivers, inbox::Inbox};
 
 /// What rooms among servers are built from.
 pub struct RemoteNeeds {
@@ -35,14 +35,26 @@ pub struct RemoteRooms(pub(crate) Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) needs: RemoteNeeds,
     pub(crate) acls: Acls,
+    pub(crate) inbox: Inbox,
+    pub(crate) backfills: Backfills,
+    pub(crate) edu_receivers: EduReceivers,
 }
 
 impl RemoteRooms {
     pub fn open(needs: RemoteNeeds) -> Self {
-        Self(Arc::new(Parts {
+        let this = Self(Arc::new(Parts {
             needs,
             acls: Acls::new(),
-        }))
+            inbox: Inbox::new(),
+            backfills: Backfills::new(),
+            edu_receivers: EduReceivers::default(),
+        }));
+        this.start_inbox();
+        this
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.0.needs.clock.now()
     }
 
     /// The stored rooms.

@@ -5,6 +5,7 @@ mod check;
 mod check_config;
 mod completions;
 mod dev_cert;
+mod federation;
 mod keys;
 mod man;
 mod media;
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Man { folder } => man::run(&folder),
         Command::Keys(command) => keys::run(&load()?.config, &command),
+        Command::Federation(command) => federation::run(&load()?.config, command),
         Command::DevCert(arguments) => dev_cert::run(&arguments.folder, &arguments.names),
         Command::Media(command) => media::run(&load()?.config, command),
     }

@@ -82,12 +82,14 @@ pub(super) async fn write(
             }
             let mut state = StateChanges::read(context, room, since, &timeline, end).await?;
             state.choose_members(context, room, &timeline, &[]).await?;
-            (timeline, state)
+            (timeline, Some(state))
         }
     };
     json.key(room.id.as_str());
     json.open_object();
-    state.write(context, json, room).await?;
+    if let Some(state) = state {
+        state.write(context, json, room).await?;
+    }
     timeline.write(context, json, &mut viewer).await?;
     let account_data = &context.request.filter.room_account_data;
     if account_data.allows_room(&room.id) {

@@ -83,16 +83,21 @@ impl StateChanges {
     }
 
     /// Of a room that the user was not inside: their own member event, which clients that ask for the
-    /// state after the timeline take from there alone.
-    pub(super) fn of_own_member(context: &Context<'_>, own: &Event, root: StateRoot) -> Self {
-        let wants_after = context.request.state_after != StateAfter::No;
-        let own = (member_key(context.request.user), own.number);
-        Self {
-            events: wants_after.then_some(own).into_iter().collect(),
+    /// state after the timeline take from there alone. `None` for other clients.
+    pub(super) fn of_own_member(
+        context: &Context<'_>,
+        own: &Event,
+        root: StateRoot,
+    ) -> Option<Self> {
+        if context.request.state_after == StateAfter::No {
+            return None;
+        }
+        Some(Self {
+            events: BTreeMap::from([(member_key(context.request.user), own.number)]),
             root,
             changed_summary: false,
             is_whole: false,
-        }
+        })
     }
 
     async fn add_all(

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use edge::{ApiError, Call, RawJson, State};
 use rooms_remote::{Handshake, RemoteRooms};
 use ruma::{EventId, RoomId, ServerName, api::federation::membership::create_join_event};
+use sender::Sender;
 use serde_json::Value;
 
 use super::{
@@ -15,6 +16,7 @@ use crate::pdus;
 
 pub(super) async fn send_join(
     State(remote): State<RemoteRooms>,
+    State(sender): State<Sender>,
     call: Call<create_join_event::v2::Request>,
 ) -> Result<RawJson, ApiError> {
     let create_join_event::v2::Request {
@@ -25,13 +27,21 @@ pub(super) async fn send_join(
         ..
     } = &call.request;
     let (server, pdu) = (&call.caller.name, pdu.get());
-    let answer = join(&remote, server, room_id, event_id, pdu, *omit_members);
+    let answer = join(
+        (&remote, &sender),
+        server,
+        room_id,
+        event_id,
+        pdu,
+        *omit_members,
+    );
     answer.await.map(RawJson)
 }
 
 /// The same answer, in a list after a number that once was the status.
 pub(super) async fn send_join_v1(
     State(remote): State<RemoteRooms>,
+    State(sender): State<Sender>,
     call: Call<SendJoin>,
 ) -> Result<RawJson, ApiError> {
     let SendJoin(Sent {
@@ -40,7 +50,7 @@ pub(super) async fn send_join_v1(
         pdu,
     }) = &call.request;
     let answer = join(
-        &remote,
+        (&remote, &sender),
         &call.caller.name,
         room_id,
         event_id,
@@ -54,7 +64,7 @@ pub(super) async fn send_join_v1(
 }
 
 async fn join(
-    remote: &RemoteRooms,
+    (remote, sender): (&RemoteRooms, &Sender),
     server: &ServerName,
     room_id: &RoomId,
     event_id: &EventId,
@@ -63,6 +73,8 @@ async fn join(
 ) -> Result<Vec<u8>, ApiError> {
     let event = remote.accept(server, room_id, event_id, pdu, Handshake::Join);
     let event = event.await.map_err(refuse)?;
+    let relayed = sender.relay(room_id, event_id, server).await;
+    relayed.map_err(crate::refusal::refuse)?;
     let state = remote.joined_state(server, room_id, &event, omit_members);
     let state = state.await.map_err(crate::refusal::refuse)?;
     let mut out = br#"{"auth_chain":"#.to_vec();

@@ -3,12 +3,14 @@
 use edge::{ApiError, Call, RawJson, State};
 use rooms_remote::{Handshake, RemoteRooms};
 use ruma::api::federation::membership::create_knock_event::v1::Request;
+use sender::Sender;
 
 use super::refuse;
 use crate::pdus;
 
 pub(super) async fn send_knock(
     State(remote): State<RemoteRooms>,
+    State(sender): State<Sender>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
     let Request {
@@ -25,6 +27,8 @@ pub(super) async fn send_knock(
         Handshake::Knock,
     );
     let event = event.await.map_err(refuse)?;
+    let relayed = sender.relay(room_id, event_id, &call.caller.name).await;
+    relayed.map_err(crate::refusal::refuse)?;
     let state = remote
         .knock_state(&event)
         .await

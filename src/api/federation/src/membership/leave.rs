@@ -3,6 +3,7 @@
 use edge::{ApiError, Call, Empty, RawJson, State};
 use rooms_remote::{Handshake, RemoteRooms};
 use ruma::{EventId, RoomId, ServerName, api::federation::membership::create_leave_event};
+use sender::Sender;
 
 use super::{
     old_request::{SendLeave, Sent},
@@ -11,6 +12,7 @@ use super::{
 
 pub(super) async fn send_leave(
     State(remote): State<RemoteRooms>,
+    State(sender): State<Sender>,
     call: Call<create_leave_event::v2::Request>,
 ) -> Result<Empty, ApiError> {
     let create_leave_event::v2::Request {
@@ -19,13 +21,21 @@ pub(super) async fn send_leave(
         pdu,
         ..
     } = &call.request;
-    leave(&remote, &call.caller.name, room_id, event_id, pdu.get()).await?;
+    leave(
+        (&remote, &sender),
+        &call.caller.name,
+        room_id,
+        event_id,
+        pdu.get(),
+    )
+    .await?;
     Ok(Empty)
 }
 
 /// The same answer, in a list after a number that once was the status.
 pub(super) async fn send_leave_v1(
     State(remote): State<RemoteRooms>,
+    State(sender): State<Sender>,
     call: Call<SendLeave>,
 ) -> Result<RawJson, ApiError> {
     let SendLeave(Sent {
@@ -33,12 +43,19 @@ pub(super) async fn send_leave_v1(
         event_id,
         pdu,
     }) = &call.request;
-    leave(&remote, &call.caller.name, room_id, event_id, pdu.get()).await?;
+    leave(
+        (&remote, &sender),
+        &call.caller.name,
+        room_id,
+        event_id,
+        pdu.get(),
+    )
+    .await?;
     Ok(RawJson(b"[200,{}]".to_vec()))
 }
 
 async fn leave(
-    remote: &RemoteRooms,
+    (remote, sender): (&RemoteRooms, &Sender),
     server: &ServerName,
     room_id: &RoomId,
     event_id: &EventId,
@@ -46,5 +63,7 @@ async fn leave(
 ) -> Result<(), ApiError> {
     let event = remote.accept(server, room_id, event_id, pdu, Handshake::Leave);
     event.await.map_err(refuse)?;
+    let relayed = sender.relay(room_id, event_id, server).await;
+    relayed.map_err(crate::refusal::refuse)?;
     Ok(())
 }

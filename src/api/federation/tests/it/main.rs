@@ -10,4 +10,6 @@ mod openid;
 mod reading;
 mod server;
 mod servers;
+mod sharing;
 mod signatures;
+mod transactions;

@@ -20,6 +20,7 @@ use media::{
 use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_testing::{Settings, TestRooms};
 use ruma::{OwnedServerName, server_name};
+use sender::{Sender, SenderNeeds};
 use serde_json::Value;
 use tempfile::TempDir;
 use users::{NewAccount, Registered, Users};
@@ -32,6 +33,7 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
     pub(crate) media: Media,
+    pub(crate) sender: Sender,
     edge: Arc<Edge>,
     _folder: TempDir,
 }
@@ -188,6 +190,16 @@ impl TestServer {
             Arc::new(Inline),
         )
         .with_servers(Arc::new(Signatures(federation.clone())));
+        let sender = Sender::open(SenderNeeds {
+            rooms: rooms.rooms.clone(),
+            typing: rooms.writer.typing().clone(),
+            federation: federation.clone(),
+            clock: clock.clone(),
+            random: rooms.random.clone(),
+            tasks: rooms.tasks.clone(),
+            stop: rooms.stop.clone(),
+        });
+        let sender = sender.await.expect("memory does not fail");
         let remote = RemoteRooms::open(RemoteNeeds {
             history: rooms.history.clone(),
             writer: rooms.writer.clone(),
@@ -208,6 +220,7 @@ impl TestServer {
             remote,
             media: media.clone(),
             random: rooms.random.clone(),
+            sender: sender.clone(),
             announcement: Announcement {
                 delegated: options.delegated,
                 version: "1.2.3".to_owned(),
@@ -220,6 +233,7 @@ impl TestServer {
             clock,
             federation,
             media,
+            sender,
             edge: Arc::new(Edge::new(routes, context)),
             _folder: folder,
         }

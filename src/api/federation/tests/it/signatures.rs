@@ -3,16 +3,49 @@
 use database::Memory;
 use edge::{ApiError, Call, Json, Server};
 use federation::{Keys, authentication::sign};
-use http::{Method, Request, StatusCode, header::AUTHORIZATION};
-use ruma::api::federation::transactions::send_transaction_message::v1 as transaction;
+use http::{Method, Request as HttpRequest, StatusCode, header::AUTHORIZATION};
+use ruma::{
+    api::{
+        IncomingRequest,
+        error::DeserializationError,
+        federation::{
+            authentication::ServerSignatures, transactions::send_transaction_message::v1::Response,
+        },
+    },
+    metadata,
+};
 use serde_json::{Value, json};
 
 use crate::server::{TestServer, keys_of};
 
-const PATH: &str = "/_matrix/federation/v1/send/1";
+const PATH: &str = "/_matrix/federation/v1/test/1";
+
+/// Asks who has sent it.
+struct Request;
+
+metadata! {
+    @for Request,
+    method: PUT,
+    rate_limited: false,
+    authentication: ServerSignatures,
+    path: "/_matrix/federation/v1/test/{id}",
+}
+
+impl IncomingRequest for Request {
+    type EndpointError = ruma::api::error::Error;
+    /// Not what is answered.
+    type OutgoingResponse = Response;
+
+    fn try_from_http_request_inner(
+        _: HttpRequest<&[u8]>,
+        _: &[&str],
+    ) -> Result<Self, DeserializationError> {
+        Ok(Self)
+    }
+}
 
 /// Says who has called it.
-async fn who(call: Call<transaction::Request>) -> Result<Json<Value>, ApiError> {
+async fn who(call: Call<Request>) -> Result<Json<Value>, ApiError> {
     let caller: Server = call.caller;
     Ok(Json(json!({ "caller": caller.name })))
 }
@@ -27,10 +60,10 @@ fn body() -> Vec<u8> {
         .into_bytes()
 }
 
-fn signed(keys: &Keys, server: &TestServer, body: &[u8]) -> Request<Vec<u8>> {
+fn signed(keys: &Keys, server: &TestServer, body: &[u8]) -> HttpRequest<Vec<u8>> {
     let name = server.federation.server_name();
     let header = sign(&keys.current(), name, &Method::PUT, PATH, body).expect("it is JSON");
-    let request = Request::put(PATH)
+    let request = HttpRequest::put(PATH)
         .header(AUTHORIZATION, header)
         .body(body.to_vec());
     request.expect("a request")

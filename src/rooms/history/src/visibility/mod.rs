@@ -45,6 +45,10 @@ pub struct Viewer {
     last_membership: Option<(EventNumber, Membership)>,
 }
 
+/// The newest changes of a reader's membership that are looked at. A join among them is later than
+/// all that are not.
+const MAX_HISTORY: usize = 1_000;
+
 impl History {
     /// The reader of a room's events. Costs one row; who has the row already makes it with [`Viewer::of_member`].
     pub async fn viewer(
@@ -289,11 +293,11 @@ impl Viewer {
             return Ok(true);
         }
         if self.history.is_none() {
-            let rows = db
-                .page(MEMBER_HISTORY.under((self.room, self.user)), usize::MAX)
-                .await?;
-            let history = rows
+            let rows = MEMBER_HISTORY.under((self.room, self.user)).reversed();
+            let history = db.page(rows, MAX_HISTORY).await?;
+            let history = history
                 .into_iter()
+                .rev()
                 .map(|((_, _, at), change)| (at, change.membership));
             self.history = Some(history.collect());
         }
