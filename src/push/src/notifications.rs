@@ -238,7 +238,7 @@ impl Listing<'_> {
         let events = std::slice::from_ref(event);
         self.parts
             .history
-            .write_events(out, self.db, &mut room.viewer, device, events, None)
+            .write_events_alone(out, self.db, &mut room.viewer, device, events, None)
             .await?;
         out.push(b'}');
         Ok(())

@@ -285,6 +285,7 @@ impl Base {
             WriterConfig {
                 default_version: config.default_room_version.clone(),
                 mailbox: config.rooms.mailbox(),
+                relations: config.rooms.relations(),
             },
             tasks.clone(),
             stop,

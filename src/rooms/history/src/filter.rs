@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use database::{Read, Snapshot};
 use protocol::scan;
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId,
@@ -9,7 +10,11 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use rooms_store::Event;
+use crate::handle::History;
+use rooms_store::{
+    Event, RoomError,
+    relations::{self, RELATION_COUNTS, RELATIONS},
+};
 
 /// A filter for room events. The default lets everything through.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +32,8 @@ pub struct EventFilter {
     pub lazy_members: bool,
 }
 
-/// Which events may come by how they relate to another one (MSC3874). The default lets everything through.
+/// Which events may come by how they relate to another one (MSC3874), and by what relates to them. The default lets everything
+/// through.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Relations {
     /// Only events with one of these `rel_type`s.
@@ -35,6 +41,63 @@ pub struct Relations {
     types: Option<Vec<String>>,
     #[serde(default, rename = "org.matrix.msc3874.not_rel_types")]
     not_types: Vec<String>,
+    /// Only events with a child of one of these relation types.
+    #[serde(rename = "related_by_rel_types")]
+    child_types: Option<Vec<String>>,
+    /// Only events with a child by one of these users.
+    #[serde(rename = "related_by_senders")]
+    child_senders: Option<Vec<OwnedUserId>>,
+}
+
+/// Relation types of one event, and names in one filter, that are looked at.
+const MOST_NAMES: usize = 64;
+
+impl History {
+    /// Whether an event has the children that the filter asks for.
+    pub(crate) async fn is_related(
+        &self,
+        db: &Snapshot,
+        filter: &EventFilter,
+        event: &Event,
+    ) -> Result<bool, RoomError> {
+        let Relations {
+            child_types: types,
+            child_senders: senders,
+            ..
+        } = &filter.relations;
+        if types.is_none() && senders.is_none() {
+            return Ok(true);
+        }
+        let (room, id) = (event.room, event.id.as_str());
+        if !db.exists(RELATION_COUNTS.at((room, id))).await? {
+            return Ok(false);
+        }
+        let held;
+        let types = if let Some(types) = types {
+            types
+        } else {
+            held = relations::kinds(db, room, id, MOST_NAMES).await?;
+            &held
+        };
+        for kind in types.iter().take(MOST_NAMES) {
+            let Some(senders) = senders else {
+                let rows = RELATIONS.under((room, id, kind.as_str()));
+                if db.first(rows).await?.is_some() {
+                    return Ok(true);
+                }
+                continue;
+            };
+            for sender in senders.iter().take(MOST_NAMES) {
+                let number = self.rooms.users().find_number(db, sender.as_str()).await?;
+                if let Some(number) = number
+                    && relations::has_child_by(db, room, id, kind, number).await?
+                {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
 }
 
 impl From<&RoomEventFilter> for EventFilter {
@@ -179,6 +242,7 @@ mod tests {
             let relations = Relations {
                 types: types.map(list),
                 not_types: list(not_types),
+                ..Relations::default()
             };
             [&*thread, &*reference, "{}"].map(|content| relations.match_content(content))
         };

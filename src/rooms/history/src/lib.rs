@@ -5,6 +5,7 @@ pub mod client_json;
 mod filter;
 mod handle;
 pub mod receipts;
+mod relations;
 mod state_read;
 mod timeline;
 mod token;
@@ -14,6 +15,7 @@ pub use crate::{
     filter::{EventFilter, Relations},
     handle::History,
     receipts::{Markers, RemoteReceipt},
+    relations::{RelationsPage, RelationsRequest, ThreadsPage, ThreadsRequest},
     state_read::{MembersFilter, StateFormat},
     timeline::{Context, ContextRequest, Direction, MessagesPage, MessagesRequest, Reader},
     token::{AnyToken, BadToken, PaginationToken, SyncToken},

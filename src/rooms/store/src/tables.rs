@@ -6,7 +6,12 @@
 use database::{Millis, Placed, Position, Record, RoomNumber, Table, TableInfo, UserNumber};
 use serde::{Deserialize, Serialize};
 
-use crate::state_map::{EventNumber, StateKeyNumber, StateRoot};
+use crate::{
+    relations::{
+        EDITS, RELATION_COUNTS, RELATION_SENDERS, RELATIONS, THREAD_COUNTS, THREAD_ORDER, THREADS,
+    },
+    state_map::{EventNumber, StateKeyNumber, StateRoot},
+};
 
 /// The number of a room by its id. Written when a room is created; read by everyone who is given a room id.
 pub static ROOM_NUMBERS: Table<String, RoomNumber> = Table::new("room_numbers");
@@ -389,5 +394,12 @@ pub fn tables() -> Vec<TableInfo> {
         OPEN_ROOMS.info(),
         RECEIPTS.info(),
         RECEIPT_LOG.info(),
+        RELATIONS.info(),
+        RELATION_SENDERS.info(),
+        RELATION_COUNTS.info(),
+        EDITS.info(),
+        THREADS.info(),
+        THREAD_ORDER.info(),
+        THREAD_COUNTS.info(),
     ]
 }

@@ -19,6 +19,7 @@ use crate::{
     derive::{self, Derived},
     facts::Facts,
     handle::RoomWriter,
+    relations::RelationIndex,
     turn::{Fill, Fork, Pending, Placing, Turn},
 };
 
@@ -38,7 +39,7 @@ struct Written {
 
 /// The position of an event: the slot of this commit, or one in a gap.
 #[derive(Clone, Copy)]
-enum At {
+pub(crate) enum At {
     Slot(Slot),
     Gap(Position),
 }
@@ -133,6 +134,7 @@ async fn write(
     pending: &[Pending],
 ) -> Result<Written, RoomError> {
     let mut events = Vec::with_capacity(pending.len());
+    let mut relations = RelationIndex::new(txn, room, writer.shared.config.relations);
     for event in pending {
         let (at, stored) = Writing {
             writer,
@@ -140,10 +142,11 @@ async fn write(
             room,
             event,
         }
-        .write(&mut head)
+        .write(&mut head, &mut relations)
         .await?;
         events.push((at, stored));
     }
+    relations.finish().await?;
     head.revision += 1;
     txn.put(ROOM_HEADS.at(room), &head);
     Ok(Written { room, head, events })
@@ -158,7 +161,11 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    async fn write(&self, head: &mut RoomHead) -> Result<(At, StoredEvent), RoomError> {
+    async fn write(
+        &self,
+        head: &mut RoomHead,
+        relations: &mut RelationIndex<'_>,
+    ) -> Result<(At, StoredEvent), RoomError> {
         let Self {
             writer,
             txn,
@@ -209,7 +216,10 @@ impl Writing<'_> {
         txn.put(EVENT_NUMBERS.at((room, event.id.as_str())), &event.number);
         self.write_auth();
         self.write_transaction(&stored);
-        self.write_redaction().await?;
+        if event.is_accepted() {
+            relations.add(event, &stored, at).await?;
+        }
+        self.write_redaction(relations).await?;
         Ok((at, stored))
     }
 
@@ -437,7 +447,7 @@ impl Writing<'_> {
     }
 
     /// Rewrites the redacted event in its place, or notes that its target is not there yet.
-    async fn write_redaction(&self) -> Result<(), RoomError> {
+    async fn write_redaction(&self, relations: &mut RelationIndex<'_>) -> Result<(), RoomError> {
         let Self {
             txn, room, event, ..
         } = *self;
@@ -450,6 +460,7 @@ impl Writing<'_> {
         };
         let row = EVENTS.at((room, target.number));
         let Placed { value, position } = txn.get(row).await?.ok_or(RoomError::Damaged)?;
+        relations.remove(target.number, &value, position).await?;
         let value = StoredEvent {
             json: target.redacted_json.clone(),
             redacted_because: Some(event.number),

@@ -16,6 +16,25 @@ pub struct WriterConfig {
     /// The version of rooms whose creator asks for none.
     pub default_version: RoomVersionId,
     pub mailbox: MailboxLimits,
+    pub relations: RelationLimits,
+}
+
+/// What is indexed of relations; an event beyond a limit is sent, but neither listed nor aggregated.
+#[derive(Clone, Copy, Debug)]
+pub struct RelationLimits {
+    /// Children of one event.
+    pub per_event: u64,
+    /// Threads of one room.
+    pub threads_per_room: u64,
+}
+
+impl Default for RelationLimits {
+    fn default() -> Self {
+        Self {
+            per_event: 100_000,
+            threads_per_room: 100_000,
+        }
+    }
 }
 
 /// What may wait for the writer of one room; beyond it, clients are asked to retry later.
@@ -41,6 +60,7 @@ impl Default for WriterConfig {
         Self {
             default_version: RoomVersionId::V12,
             mailbox: MailboxLimits::default(),
+            relations: RelationLimits::default(),
         }
     }
 }

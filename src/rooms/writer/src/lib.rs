@@ -22,6 +22,7 @@ mod open_rooms;
 mod receive;
 mod received;
 mod registry;
+mod relations;
 mod remote;
 mod resolution;
 mod send;
@@ -35,7 +36,7 @@ mod verdicts;
 
 pub use crate::{
     create::{CreateRoom, InitialState, Preset, Visibility},
-    handle::{MailboxLimits, RoomWriter, WriterConfig},
+    handle::{MailboxLimits, RelationLimits, RoomWriter, WriterConfig},
     membership::{Change, MembershipRequest},
     received::{Arrival, Outcome, ReceivedPdu},
     send::{Message, Redaction, Sent, State, TransactionId},

@@ -20,7 +20,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use edge::{BodyLimits, ConnectionTimeouts, Network, RateLimits};
 use protocol::push::BodyMentions;
-use rooms_writer::MailboxLimits;
+use rooms_writer::{MailboxLimits, RelationLimits};
 use ruma::{OwnedServerName, RoomVersionId};
 use serde::Deserialize;
 use users::Registration;
@@ -119,6 +119,8 @@ pub(crate) struct Http {
 pub(crate) struct Rooms {
     mailbox_events: usize,
     mailbox_size: Bytes,
+    relations_per_event: u64,
+    threads_per_room: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -215,6 +217,8 @@ impl Default for Rooms {
         Self {
             mailbox_events: 512,
             mailbox_size: Bytes(8 << 20),
+            relations_per_event: 100_000,
+            threads_per_room: 100_000,
         }
     }
 }
@@ -394,6 +398,13 @@ impl Rooms {
         MailboxLimits {
             intents: self.mailbox_events,
             bytes: self.mailbox_size.in_memory(),
+        }
+    }
+
+    pub(crate) fn relations(&self) -> RelationLimits {
+        RelationLimits {
+            per_event: self.relations_per_event,
+            threads_per_room: self.threads_per_room,
         }
     }
 }

@@ -252,9 +252,17 @@ impl Timeline {
             Format::Client => {
                 let history = &context.parts.history;
                 let device = Some(&*context.request.device);
-                history
-                    .write_events(out, context.db, viewer, device, &self.events, None)
-                    .await?;
+                let (db, events) = (context.db, &self.events);
+                // A client that is told all of a timeline gets the children of its events by themselves.
+                if self.limited || context.since.is_none() {
+                    history
+                        .write_events(out, db, viewer, device, events, None)
+                        .await?;
+                } else {
+                    history
+                        .write_events_alone(out, db, viewer, device, events, None)
+                        .await?;
+                }
             }
             Format::Federation => write_as_sent(out, &self.events),
         }

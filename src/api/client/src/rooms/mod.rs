@@ -6,6 +6,7 @@ mod events;
 mod membership;
 mod reading;
 mod refusal;
+mod relations;
 mod state;
 
 use edge::{Class, Routes, Rule};
@@ -19,6 +20,7 @@ pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
     let routes = routes.add_with(create::create, Rule::new().class(Class::Join));
     let routes = membership::list(routes);
     let routes = events::list(routes);
+    let routes = relations::list(routes);
     let routes = state::list(routes);
     let routes = directory::list(routes);
     reading::list(routes)

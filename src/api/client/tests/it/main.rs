@@ -17,6 +17,7 @@ mod person;
 mod presence;
 mod profile;
 mod push_rules;
+mod relations;
 mod rooms;
 mod server;
 mod session;

@@ -5,12 +5,14 @@
 //! create event of version 12 gets the `room_id` that it cannot hold.
 
 mod page;
+mod relations;
 
 use std::io::Write as _;
 
 use database::Millis;
 use ruma::RoomId;
 
+use self::relations::Relations;
 use rooms_store::{Event, tables::Membership};
 
 /// What `unsigned` says of an event to one reader; nothing is written of what is `None`.
@@ -25,6 +27,7 @@ pub struct Unsigned<'a> {
     pub redacted_because: Option<&'a Event>,
     /// Only for the device that sent the event.
     pub transaction_id: Option<&'a str>,
+    pub(crate) relations: Option<Relations<'a>>,
 }
 
 /// A state event that was replaced by a later one.
@@ -132,6 +135,11 @@ fn write_unsigned(out: &mut Vec<u8>, unsigned: &Unsigned<'_>, event_ts: u64) {
         separate(out, start);
         out.extend_from_slice(br#""transaction_id":"#);
         write_text(out, id);
+    }
+    if let Some(relations) = unsigned.relations {
+        separate(out, start);
+        out.extend_from_slice(br#""m.relations":"#);
+        relations.write(out, unsigned.now);
     }
     out.push(b'}');
 }

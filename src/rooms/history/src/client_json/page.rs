@@ -2,18 +2,26 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use database::{Millis, Snapshot};
+use database::{Millis, Snapshot, UserNumber};
 use ruma::{DeviceId, RoomId};
 
-use super::{Replaced, Unsigned, separate, write_event};
-use crate::{handle::History, visibility::Viewer};
+use super::{Relations, Replaced, Unsigned, separate, write_event};
+use crate::{handle::History, relations::Bundle, visibility::Viewer};
 use rooms_store::{Event, RoomError, state_map::EventNumber};
 
 /// The events that others of a page point to.
 type Others = HashMap<EventNumber, Arc<Event>>;
 
+/// Whose device reads, and whether each event names its room.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    device: Option<&'a DeviceId>,
+    room_id: Option<&'a RoomId>,
+}
+
 impl History {
-    /// Writes the events, which the viewer may see, as the elements of a JSON list (without its brackets).
+    /// Writes the events, which the viewer may see, as the elements of a JSON list (without its brackets), with their bundled
+    /// aggregations.
     ///
     /// `device` is the reader's, who is told the transaction ids of what it sent. `room_id` is left out where the answer
     /// says it elsewhere.
@@ -25,6 +33,36 @@ impl History {
         device: Option<&DeviceId>,
         events: &[Arc<Event>],
         room_id: Option<&RoomId>,
+    ) -> Result<(), RoomError> {
+        let bundles = self.bundles(db, viewer, events).await?;
+        let form = Form { device, room_id };
+        self.write_page(out, db, viewer, form, events, &bundles)
+            .await
+    }
+
+    /// The same without bundled aggregations: for clients that get every child of these events by itself.
+    pub async fn write_events_alone(
+        &self,
+        out: &mut Vec<u8>,
+        db: &Snapshot,
+        viewer: &mut Viewer,
+        device: Option<&DeviceId>,
+        events: &[Arc<Event>],
+        room_id: Option<&RoomId>,
+    ) -> Result<(), RoomError> {
+        let form = Form { device, room_id };
+        self.write_page(out, db, viewer, form, events, &HashMap::new())
+            .await
+    }
+
+    async fn write_page(
+        &self,
+        out: &mut Vec<u8>,
+        db: &Snapshot,
+        viewer: &mut Viewer,
+        Form { device, room_id }: Form<'_>,
+        events: &[Arc<Event>],
+        bundles: &HashMap<EventNumber, Bundle>,
     ) -> Result<(), RoomError> {
         let memberships = viewer.memberships(&self.rooms, db, events).await?;
         let others = self.others(db, viewer, events).await?;
@@ -56,7 +94,13 @@ impl History {
                     .redacted_because
                     .and_then(|number| others.get(&number))
                     .map(|event| &**event),
-                transaction_id: transaction_id(event, viewer, device),
+                transaction_id: transaction_id(event, viewer.user(), device),
+                relations: bundles.get(&event.number).map(|bundle| Relations {
+                    bundle,
+                    reader: viewer.user(),
+                    device,
+                    room_id,
+                }),
             };
             write_event(out, event, room_id, &unsigned);
         }
@@ -120,13 +164,13 @@ impl History {
 }
 
 /// Known only to the device that sent the event.
-fn transaction_id<'a>(
+pub(super) fn transaction_id<'a>(
     event: &'a Event,
-    viewer: &Viewer,
+    reader: UserNumber,
     device: Option<&DeviceId>,
 ) -> Option<&'a str> {
     let transaction = event.transaction.as_ref()?;
-    let is_sender = transaction.user == viewer.user()
-        && device.is_some_and(|id| id == transaction.device.as_str());
+    let is_sender =
+        transaction.user == reader && device.is_some_and(|id| id == transaction.device.as_str());
     is_sender.then_some(transaction.id.as_str())
 }

@@ -137,7 +137,8 @@ impl History {
         Ok(state)
     }
 
-    async fn seen_event(
+    /// An event that the reader may see; what they may not see does not exist for them.
+    pub(crate) async fn seen_event(
         &self,
         db: &Snapshot,
         room: RoomNumber,

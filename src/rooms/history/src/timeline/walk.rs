@@ -127,16 +127,22 @@ impl History {
         let numbers: Vec<EventNumber> = rows.iter().map(|(_, number)| *number).collect();
         let events = self.rooms.named_events(db, room, &numbers).await?;
         let visible = viewer.visible(&self.rooms, db, &events).await?;
-        let seen = events.into_iter().zip(visible);
-        Ok(seen
-            .map(|(event, is_visible)| (is_visible && filter.matches(&event)).then_some(event))
-            .collect())
+        let ignored = self.ignored_by(db, viewer).await?;
+        let mut found = Vec::with_capacity(events.len());
+        for (event, is_visible) in events.into_iter().zip(visible) {
+            let is_wanted = is_visible
+                && filter.matches(&event)
+                && !ignored.hides(&event)
+                && self.is_related(db, filter, &event).await?;
+            found.push(is_wanted.then_some(event));
+        }
+        Ok(found)
     }
 }
 
 impl Direction {
     /// The gap behind the event at this position.
-    fn behind(self, position: Position) -> Position {
+    pub(crate) fn behind(self, position: Position) -> Position {
         match self {
             Self::Forward => position,
             Self::Backward => position.previous(),

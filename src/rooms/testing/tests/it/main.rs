@@ -7,6 +7,8 @@ mod membership;
 mod pages;
 mod reading;
 mod redaction;
+mod relations;
+mod relations_model;
 mod send;
 mod state_nodes;
 mod transactions;

@@ -26,7 +26,7 @@ pub(super) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add(messages::messages)
 }
 
-fn reader(user: &User) -> Reader {
+pub(super) fn reader(user: &User) -> Reader {
     Reader {
         user: user.number,
         device: user.device_id.clone(),

@@ -138,6 +138,16 @@ async fn talk(alice: &User, bob: &User) {
     for number in 0..101 {
         last = alice.send(room, &format!("hello {number}")).await;
     }
+    for (number, relation) in ["m.thread", "m.replace"].into_iter().enumerate() {
+        let path = format!("/v3/rooms/{room}/send/m.room.message/related-{number}");
+        let content = json!({
+            "msgtype": "m.text",
+            "body": "* hello",
+            "m.new_content": { "msgtype": "m.text", "body": "hello" },
+            "m.relates_to": { "rel_type": relation, "event_id": last },
+        });
+        alice.put(&path, content).await.expect_ok();
+    }
     // Bob had to count far: this leaves a checkpoint.
     bob.sync(None).await;
     bob.post(
