@@ -14,6 +14,7 @@ mod config;
 mod delete;
 mod download;
 mod error;
+mod federated;
 mod id;
 mod media;
 mod moving;
@@ -38,6 +39,7 @@ pub use crate::{
     delete::{Selection, Usage},
     download::{Download, Reach, Wanted},
     error::{DownloadError, ThumbnailError, UploadError},
+    federated::{FederatedMedia, GuardedClient},
     id::{ContentHash, Mxc},
     media::{Media, MediaNeeds, OpenError},
     previews::{PreviewError, PreviewLimits, Previews},

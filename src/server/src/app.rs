@@ -11,15 +11,11 @@ use devices::Devices;
 use edge::{Edge, EdgeContext, EdgeSettings, TrustedProxies};
 use federation::{
     Federation, Keys,
-    client::{
-        AllowedNetworks, Concurrency, HttpClient, Internet, InternetError, TrustError,
-        trusted_certificates,
-    },
-    dns::{Dns, SystemDns},
+    client::{InternetError, TrustError},
 };
 use federation_api::{Announcement, FederationApi, Signatures};
 use media::{
-    Media, MediaNeeds, Previews, Scanner,
+    FederatedMedia, GuardedClient, Media, MediaNeeds, Previews, RemoteSource,
     storage::{Blocking, Disk, FileStorage},
 };
 use presence::Presence;
@@ -35,7 +31,7 @@ use sync::{Sync, SyncConfig, SyncNeeds};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Users, UsersConfig};
 
-use crate::{config::Config, memory::Shares};
+use crate::{config::Config, memory::Shares, network};
 
 /// The changes of stored data since the first release, oldest first. None yet: databases of
 /// earlier schemas are from before that release and are refused.
@@ -49,6 +45,8 @@ pub(crate) struct Base {
     pub(crate) users: Users,
     pub(crate) media: Media,
     keys: Keys,
+    federation: Federation,
+    client: GuardedClient,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -111,7 +109,19 @@ impl Base {
         );
         let server_name = config.server_name.clone();
         let keys = Keys::open(&store, &*random, &*clock, server_name).await?;
-        let needs = (store.clone(), clock.clone(), random.clone());
+        let (federation, client) = network::open(config, &store, &clock, &random, &keys).await?;
+        let most_bytes = config.media.most_bytes();
+        let needs = MediaBase {
+            store: store.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            client: GuardedClient::new(client.clone(), most_bytes),
+            remote: federation
+                .policy()
+                .is_enabled()
+                .then(|| FederatedMedia::new(federation.clone(), client, most_bytes)),
+        };
+        let client = needs.client.clone();
         let media = open_media(config, needs, tasks, stop).await?;
         Ok(Self {
             engine,
@@ -119,6 +129,8 @@ impl Base {
             users,
             media,
             keys,
+            federation,
+            client,
             clock,
             random,
         })
@@ -145,24 +157,6 @@ impl Base {
         self.keys
             .rotate(&self.store, &*self.random, &*self.clock)
             .await
-    }
-
-    /// This server among others, by way of the one HTTP client.
-    async fn federation(&self, config: &Config) -> Result<Federation, BuildError> {
-        let outgoing = config.outgoing.settings();
-        let files = outgoing.ca_certificates;
-        let roots = blocking(move || trusted_certificates(&files)).await?;
-        let dns: Arc<dyn Dns> = Arc::new(SystemDns::new());
-        let networks = AllowedNetworks(outgoing.allowed_networks);
-        let internet = Internet::new(networks, &roots, &dns, self.clock.clone(), &self.random)?;
-        Ok(Federation::new(
-            self.store.clone(),
-            self.clock.clone(),
-            self.random.clone(),
-            self.keys.clone(),
-            HttpClient::new(Arc::new(internet), Concurrency::default()),
-            config.federation.settings(&config.server_name),
-        ))
     }
 
     /// Rooms among servers, and what is sent to those.
@@ -212,7 +206,9 @@ impl Base {
                 delegated: config.federation.delegate_to.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             },
+            media: self.media.clone(),
             clock: self.clock.clone(),
+            random: self.random.clone(),
         }
     }
 
@@ -322,7 +318,7 @@ impl App {
         let (history, writer) = base.rooms(config, tasks, stop.clone());
         let rooms = history.rooms().clone();
         let directory = RoomDirectory::new(history.clone(), writer.clone());
-        let federation = base.federation(config).await?;
+        let federation = base.federation.clone();
         let among = (history.clone(), writer.clone(), directory.clone());
         let (remote, sender) = base.among_servers(&federation, among, tasks, stop).await?;
         let push = Push::open(
@@ -349,7 +345,14 @@ impl App {
             writer,
             directory,
             media: media.clone(),
-            previews: Previews::new(media.clone(), None, config.media.previews()),
+            previews: Previews::new(
+                media.clone(),
+                config
+                    .media
+                    .has_previews()
+                    .then(|| Arc::new(base.client.clone()) as Arc<dyn media::HttpClient>),
+                config.media.previews(),
+            ),
             push,
             presence,
             sync: sync.clone(),
@@ -403,22 +406,35 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 /// Disk operations of media that run at once.
 const MEDIA_THREADS: usize = 16;
 
+/// What media is made of, beside its folder.
+struct MediaBase {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    client: GuardedClient,
+    remote: Option<FederatedMedia>,
+}
+
 async fn open_media(
     config: &Config,
-    (store, clock, random): (Store, Arc<dyn Clock>, Arc<dyn Random>),
+    base: MediaBase,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> Result<Media, media::OpenError> {
-    let files = open_files(config.media.path(&config.database.path), &clock, tasks).await?;
-    let scanner = config.media.scanner();
+    let path = config.media.path(&config.database.path);
+    let files = open_files(path, &base.clock, tasks).await?;
+    let blocking = Blocking::new(MEDIA_THREADS, tasks.clone());
+    let client = Arc::new(base.client);
     let needs = MediaNeeds {
-        store,
-        clock,
-        random,
+        store: base.store,
+        clock: base.clock,
+        random: base.random,
         files,
         objects: None,
-        remote: None,
-        scanner: scanner.map(|scanner| Arc::new(scanner) as Arc<dyn Scanner>),
+        remote: base
+            .remote
+            .map(|remote| Arc::new(remote) as Arc<dyn RemoteSource>),
+        scanner: config.media.scanner(client, Arc::new(Disk), blocking),
         tasks: tasks.clone(),
         stop,
     };

@@ -13,6 +13,7 @@ mod limits;
 mod logging;
 mod media_requests;
 mod memory;
+mod network;
 mod service_manager;
 mod tls;
 

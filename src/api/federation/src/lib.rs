@@ -6,6 +6,7 @@
 mod directory;
 mod events;
 mod keys;
+mod media;
 mod membership;
 mod openid;
 mod pdus;
@@ -26,9 +27,11 @@ pub struct FederationApi {
     pub users: users::Users,
     pub federation: federation::Federation,
     pub remote: rooms_remote::RemoteRooms,
+    pub media: ::media::Media,
     pub sender: sender::Sender,
     pub announcement: Announcement,
     pub clock: std::sync::Arc<dyn database::Clock>,
+    pub random: std::sync::Arc<dyn database::Random>,
 }
 
 /// Every endpoint of the API. A server that does not federate only tells other services who its users are.
@@ -37,7 +40,8 @@ pub fn routes(api: FederationApi) -> Routes<FederationApi> {
     let routes = openid::list(Routes::new(api));
     if federates {
         let routes = transactions::list(query::list(server::list(keys::list(routes))));
-        membership::list(events::list(directory::list(routes)))
+        let routes = membership::list(events::list(directory::list(routes)));
+        media::list(routes)
     } else {
         routes
     }
@@ -76,6 +80,18 @@ impl FromRef<FederationApi> for rooms_history::History {
 impl FromRef<FederationApi> for rooms_directory::RoomDirectory {
     fn from_ref(api: &FederationApi) -> Self {
         api.remote.directory().clone()
+    }
+}
+
+impl FromRef<FederationApi> for ::media::Media {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.media.clone()
+    }
+}
+
+impl FromRef<FederationApi> for std::sync::Arc<dyn database::Random> {
+    fn from_ref(api: &FederationApi) -> Self {
+        api.random.clone()
     }
 }
 

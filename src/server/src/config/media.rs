@@ -1,8 +1,14 @@
 //! `[media]`: files that users upload and that other servers have.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use media::{MediaConfig, Place, PreviewLimits, Retention as Kept, ScanFailure, ThumbnailLimits};
+use media::{
+    MediaConfig, Place, PreviewLimits, Retention as Kept, ScanFailure, ThumbnailLimits,
+    storage::{Blocking, FileSystem},
+};
 use ruma::OwnedServerName;
 use serde::Deserialize;
 
@@ -257,13 +263,43 @@ impl Media {
         }
     }
 
-    /// `None` where no program scans files.
-    pub(crate) fn scanner(&self) -> Option<media::CommandScanner> {
+    /// Bytes of the largest file that is fetched.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        let previews = self.previews.page_size.0.max(self.previews.image_size.0);
+        self.max_remote_size.0.max(previews)
+    }
+
+    pub(crate) fn has_previews(&self) -> bool {
+        self.previews.enabled
+    }
+
+    /// `None` where nothing scans files.
+    pub(crate) fn scanner(
+        &self,
+        client: Arc<dyn media::HttpClient>,
+        files: Arc<dyn FileSystem>,
+        blocking: Blocking,
+    ) -> Option<Arc<dyn media::Scanner>> {
+        let timeout = self.scanner.timeout.into();
+        if let Some(url) = self.scanner_url() {
+            return Some(Arc::new(media::HttpScanner {
+                url,
+                timeout,
+                client,
+                files,
+                blocking,
+            }));
+        }
         let command = self.scanner.command.clone();
-        (!command.is_empty()).then(|| media::CommandScanner {
-            command,
-            timeout: self.scanner.timeout.into(),
-        })
+        if command.is_empty() {
+            return None;
+        }
+        Some(Arc::new(media::CommandScanner { command, timeout }))
+    }
+
+    fn scanner_url(&self) -> Option<http::Uri> {
+        let url: http::Uri = self.scanner.url.as_deref()?.parse().ok()?;
+        matches!(url.scheme_str(), Some("http" | "https")).then_some(url)
     }
 
     /// What is wrong with the settings together.
@@ -280,19 +316,20 @@ impl Media {
             self.scanner.timeout.0.into(),
             self.previews.fetches as u64,
         ];
-        let uses_client = self.previews.enabled
-            || self.scanner.url.is_some()
-            || self.storage == StorageKind::S3
-            || self.s3.bucket.is_some();
+        let uses_s3 = self.storage == StorageKind::S3 || self.s3.bucket.is_some();
         let checks = [
             (
                 !limits.contains(&0),
                 "of `[media]`, only quotas, ages and spaces may be 0, which means no limit",
             ),
+            (!uses_s3, "`media.s3` is not supported yet"),
             (
-                !uses_client,
-                "`media.previews.enabled`, `media.scanner.url` and `media.s3` need the HTTP client of federation, which is not \
-                 built yet",
+                self.scanner.url.is_none() || self.scanner_url().is_some(),
+                "`media.scanner.url` must be an http or https URL",
+            ),
+            (
+                self.scanner.url.is_none() || self.scanner.command.is_empty(),
+                "`media.scanner` has a command or a URL, not both",
             ),
         ];
         let wrong = checks.into_iter().filter(|(is_right, _)| !is_right);

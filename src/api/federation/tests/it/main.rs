@@ -3,6 +3,7 @@
 mod discovery;
 mod guest;
 mod keys;
+mod media;
 mod membership;
 mod network;
 mod openid;

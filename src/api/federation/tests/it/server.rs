@@ -7,15 +7,22 @@ use std::{
 
 use database::{Inline, Memory, Millis, MockClock, SeededRandom, Store};
 use edge::{Body, Edge, EdgeContext, EdgeSettings, Routes};
-use federation::{Federation, FederationConfig, KeyDocument, Keys, ServerPolicy};
+use federation::{
+    Federation, FederationConfig, KeyDocument, Keys, ServerPolicy, client::HttpClient,
+};
 use federation_api::{Announcement, FederationApi, Signatures};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use media::{
+    FederatedMedia, Media, MediaConfig, MediaNeeds,
+    storage::{Blocking, Disk, FileStorage},
+};
 use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_testing::{Settings, TestRooms};
 use ruma::{OwnedServerName, server_name};
 use sender::{Sender, SenderNeeds};
 use serde_json::Value;
+use tempfile::TempDir;
 use users::{NewAccount, Registered, Users};
 
 use crate::network::Network;
@@ -25,8 +32,10 @@ pub(crate) struct TestServer {
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
+    pub(crate) media: Media,
     pub(crate) sender: Sender,
     edge: Arc<Edge>,
+    _folder: TempDir,
 }
 
 /// Several servers with one clock, each with the name that the test gives it.
@@ -85,6 +94,37 @@ impl Servers {
         };
         servers
     }
+}
+
+/// The media of a server, in a folder of its own.
+async fn media_of(
+    rooms: &TestRooms,
+    federation: &Federation,
+    client: HttpClient,
+    folder: &TempDir,
+) -> Media {
+    let (clock, tasks) = (rooms.clock.clone(), rooms.tasks.clone());
+    let blocking = Blocking::new(4, tasks.clone());
+    let files = FileStorage::open(
+        folder.path().to_owned(),
+        Arc::new(Disk),
+        blocking,
+        clock.clone(),
+    );
+    let config = MediaConfig::new(rooms.rooms.server_name().to_owned());
+    let remote = FederatedMedia::new(federation.clone(), client, config.max_remote_size);
+    let needs = MediaNeeds {
+        store: rooms.store.clone(),
+        clock,
+        random: rooms.random.clone(),
+        files: files.await.expect("the folder is made"),
+        objects: None,
+        remote: Some(Arc::new(remote)),
+        scanner: None,
+        tasks,
+        stop: rooms.stop.clone(),
+    };
+    Media::open(needs, config).await.expect("media opens")
 }
 
 /// Another server, of which there are only its keys.
@@ -171,10 +211,15 @@ impl TestServer {
             tasks: rooms.tasks.clone(),
             stop: rooms.stop.clone(),
         });
+        let folder = tempfile::tempdir().expect("a folder");
+        let client = among.network.client(rooms.rooms.server_name().as_str());
+        let media = media_of(&rooms, &federation, client, &folder).await;
         let routes = add(federation_api::routes(FederationApi {
             users: rooms.users.clone(),
             federation: federation.clone(),
             remote,
+            media: media.clone(),
+            random: rooms.random.clone(),
             sender: sender.clone(),
             announcement: Announcement {
                 delegated: options.delegated,
@@ -187,8 +232,10 @@ impl TestServer {
             rooms,
             clock,
             federation,
+            media,
             sender,
             edge: Arc::new(Edge::new(routes, context)),
+            _folder: folder,
         }
     }
 
