@@ -235,3 +235,141 @@ async fn a_server_that_the_room_excludes_is_not_heard() {
         "{answer}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn parted_servers_catch_up_when_they_meet_again() {
+    let Shared {
+        servers,
+        a,
+        b,
+        alice,
+        bob,
+        room_id,
+    } = Shared::new().await;
+    servers.network.part("b.test");
+    let mut texts = Vec::new();
+    for at in 0..60 {
+        let text = format!("a{at}");
+        a.rooms.say(&room_id, &alice, &text).await.expect("sent");
+        texts.push(text);
+    }
+    // Long enough that the queue becomes a mark.
+    for _ in 0..40 {
+        servers.clock.advance(std::time::Duration::from_mins(10));
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    }
+    a.rooms.say(&room_id, &alice, "last").await.expect("sent");
+    texts.push("last".to_owned());
+    b.rooms.say(&room_id, &bob, "alone").await.expect("sent");
+    assert_eq!(b.messages(&room_id).await, ["alone"]);
+    servers.network.heal("b.test");
+    for _ in 0..12 {
+        servers.clock.advance(std::time::Duration::from_mins(10));
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    }
+    let mut of_b = b.messages(&room_id).await;
+    of_b.retain(|text| text != "alone");
+    assert_eq!(of_b, texts);
+    a.until("the other branch", async |a| {
+        a.messages(&room_id).await.contains(&"alone".to_owned())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_goes_on_with_the_queue() {
+    let servers = crate::server::Servers::new();
+    let memory = database::Memory::new();
+    let a = servers.start_on("a.test", &memory).await;
+    let b = servers.start("b.test").await;
+    let alice = a.rooms.person("alice").await;
+    let bob = b.rooms.person("bob").await;
+    let room_id = a.rooms.public_room(&alice).await;
+    crate::sharing::join(&a, &b, &room_id, &bob).await;
+    servers.network.part("b.test");
+    a.rooms.say(&room_id, &alice, "one").await.expect("sent");
+    a.until("it is queued", async |a| {
+        !a.sender
+            .is_idle(b.federation.server_name())
+            .await
+            .expect("a read")
+    })
+    .await;
+    a.rooms.stop.cancel();
+    let again = servers.start_on("a.test", &memory).await;
+    servers.network.heal("b.test");
+    for _ in 0..10 {
+        servers.clock.advance(std::time::Duration::from_mins(1));
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    }
+    b.until_messages(&room_id, &["one"]).await;
+    again
+        .rooms
+        .say(&room_id, &alice, "two")
+        .await
+        .expect("sent");
+    b.until_messages(&room_id, &["one", "two"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_of_a_room_reach_its_servers() {
+    let Shared {
+        a,
+        b,
+        alice,
+        bob,
+        room_id,
+        ..
+    } = Shared::new().await;
+    let sent = a.rooms.say(&room_id, &alice, "hello").await.expect("sent");
+    b.until_messages(&room_id, &["hello"]).await;
+    let db = b.rooms.rooms.snapshot().await.expect("a snapshot");
+    let reader = b.users.number(&db, &bob).await.expect("a read");
+    let markers = rooms_history::receipts::Markers {
+        read: Some(sent.event_id.clone()),
+        ..Default::default()
+    };
+    let marked = b
+        .rooms
+        .history
+        .mark_read(&room_id, reader.expect("a user"), markers);
+    marked.await.expect("he is in the room");
+    a.until("the receipt", async |a| {
+        let db = a.rooms.rooms.snapshot().await.expect("a snapshot");
+        let room = a.rooms.rooms.require(&db, &room_id).await.expect("a room");
+        let all = a
+            .rooms
+            .history
+            .receipts_since(&db, room, database::Stamp::START);
+        let all = all.await.expect("a read");
+        all.iter()
+            .any(|(_, _, receipt)| receipt.event_id == sent.event_id.as_str())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_history_comes_from_other_servers() {
+    let servers = crate::server::Servers::new();
+    let [a, b] = servers.start_all(["a.test", "b.test"]).await;
+    let alice = a.rooms.person("alice").await;
+    let bob = b.rooms.person("bob").await;
+    let room_id = a.rooms.public_room(&alice).await;
+    let mut texts = Vec::new();
+    for at in 0..30 {
+        let text = format!("{at}");
+        a.rooms.say(&room_id, &alice, &text).await.expect("sent");
+        texts.push(text);
+    }
+    crate::sharing::join(&a, &b, &room_id, &bob).await;
+    assert!(b.messages(&room_id).await.is_empty());
+    let request = rooms_history::MessagesRequest {
+        from: None,
+        to: None,
+        direction: rooms_history::Direction::Backward,
+        limit: 10,
+        filter: rooms_history::EventFilter::default(),
+    };
+    b.remote.backfill(&room_id, &request).await;
+    assert_eq!(b.messages(&room_id).await, texts);
+}
