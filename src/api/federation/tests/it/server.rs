@@ -25,7 +25,6 @@ pub(crate) struct TestServer {
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
-    pub(crate) remote: RemoteRooms,
     pub(crate) sender: Sender,
     edge: Arc<Edge>,
 }
@@ -175,7 +174,7 @@ impl TestServer {
         let routes = add(federation_api::routes(FederationApi {
             users: rooms.users.clone(),
             federation: federation.clone(),
-            remote: remote.clone(),
+            remote,
             sender: sender.clone(),
             announcement: Announcement {
                 delegated: options.delegated,
@@ -188,7 +187,6 @@ impl TestServer {
             rooms,
             clock,
             federation,
-            remote,
             sender,
             edge: Arc::new(Edge::new(routes, context)),
         }
