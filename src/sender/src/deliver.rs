@@ -31,6 +31,11 @@ const QUEUE_FOR: Duration = Duration::from_hours(1);
 const EDUS_FOR: Duration = Duration::from_hours(14 * 24);
 /// The pause after an error of our own.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The pause after a transaction was refused; doubled with each further one.
+const REFUSED: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_hours(1);
+/// After so many, the queue may hold what is refused: marks take its place.
+const MOST_REFUSALS: u32 = 6;
 /// Bytes of an error that are kept.
 const LONGEST_REASON: usize = 300;
 
@@ -49,7 +54,7 @@ struct Draft {
 /// Sends one transaction, if there is anything to send.
 pub(crate) async fn run(sender: &Sender, server: &ServerName, start: Start) -> End {
     let is_urgent = start.is_urgent;
-    let failed = start.failed;
+    let (failed, refusals) = (start.failed, start.refusals);
     let draft = match build(sender, server, start.ephemeral).await {
         Ok(draft) => draft,
         Err(error) => return own_failure(sender, &error),
@@ -76,7 +81,10 @@ pub(crate) async fn run(sender: &Sender, server: &ServerName, start: Start) -> E
             },
             Err(error) => own_failure(sender, &error.into()),
         },
-        Err(error) => failure(sender, server, draft.ephemeral, (content, id), &error).await,
+        Err(error) => {
+            let failed = (draft.ephemeral, (content, id), refusals);
+            failure(sender, server, failed, &error).await
+        }
     }
 }
 
@@ -215,6 +223,7 @@ fn own_failure(sender: &Sender, error: &RoomError) -> End {
         until: sender.0.needs.clock.now().plus(PAUSE),
         ephemeral: Ephemeral::default(),
         content: None,
+        is_refusal: false,
     }
 }
 
@@ -222,11 +231,11 @@ fn own_failure(sender: &Sender, error: &RoomError) -> End {
 async fn failure(
     sender: &Sender,
     server: &ServerName,
-    ephemeral: Ephemeral,
-    content: (u64, String),
+    (ephemeral, content, refusals): (Ephemeral, (u64, String), u32),
     error: &FederationError,
 ) -> End {
-    let until = match note_failure(sender, server, error).await {
+    let is_refusal = is_refusal(error);
+    let until = match note_failure(sender, server, refusals, error).await {
         Ok(until) => until,
         Err(error) => {
             tracing::warn!(%error, "could not write down that a server does not answer");
@@ -237,12 +246,24 @@ async fn failure(
         until,
         ephemeral,
         content: Some(content),
+        is_refusal,
     }
+}
+
+/// Whether the server answers, but not to this transaction.
+fn is_refusal(error: &FederationError) -> bool {
+    matches!(
+        error,
+        FederationError::Refused { .. }
+            | FederationError::Malformed { .. }
+            | FederationError::Request(_)
+    )
 }
 
 async fn note_failure(
     sender: &Sender,
     server: &ServerName,
+    refusals: u32,
     error: &FederationError,
 ) -> Result<Millis, StoreError> {
     let needs = &sender.0.needs;
@@ -254,9 +275,7 @@ async fn note_failure(
             catch_up::give_up(sender, server).await?;
             return Ok(now.plus(EDUS_FOR));
         }
-        FederationError::BackingOff { .. } | FederationError::Unreachable { .. } => {}
-        // It answers, but not to this.
-        _ => backoff.failed(server).await?,
+        _ => {}
     }
     if !matches!(error, FederationError::BackingOff { .. }) {
         let mut reason = error.to_string();
@@ -273,12 +292,20 @@ async fn note_failure(
     }
     let state = backoff.state(server).await?;
     let failing_for = state.map_or(Duration::ZERO, |state| now.since(Millis(state.since)));
-    if failing_for >= QUEUE_FOR || sender.0.schedule.queue_length(server) > MOST_QUEUED {
+    let is_hopeless = is_refusal(error) && refusals >= MOST_REFUSALS;
+    if failing_for >= QUEUE_FOR
+        || is_hopeless
+        || sender.0.schedule.queue_length(server) > MOST_QUEUED
+    {
         catch_up::mark(sender, server).await?;
     }
     if failing_for >= EDUS_FOR {
         catch_up::drop_edus(sender, server).await?;
     }
     let retry_at = backoff.retry_at(server).await?;
-    Ok(retry_at.unwrap_or_else(|| now.plus(PAUSE)))
+    let delay = match is_refusal(error) {
+        true => REFUSED.saturating_mul(1 << refusals.min(16)).min(LONGEST),
+        false => PAUSE,
+    };
+    Ok(retry_at.unwrap_or_else(|| now.plus(delay)))
 }

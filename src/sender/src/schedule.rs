@@ -79,6 +79,8 @@ struct Destination {
     /// The last transaction that failed: a hash of its content, and its id. The same content goes
     /// with the same id.
     failed: Option<(u64, String)>,
+    /// Transactions in a row that it refused although it answers.
+    refusals: u32,
 }
 
 #[derive(Default)]
@@ -101,6 +103,7 @@ pub(crate) struct Start {
     pub(crate) is_urgent: bool,
     pub(crate) ephemeral: Ephemeral,
     pub(crate) failed: Option<(u64, String)>,
+    pub(crate) refusals: u32,
 }
 
 /// How a transaction ended.
@@ -112,6 +115,7 @@ pub(crate) enum End {
         until: Millis,
         ephemeral: Ephemeral,
         content: Option<(u64, String)>,
+        is_refusal: bool,
     },
 }
 
@@ -298,6 +302,7 @@ impl Schedule {
             is_urgent: std::mem::take(&mut destination.is_urgent),
             ephemeral: std::mem::take(&mut destination.ephemeral),
             failed: destination.failed.take(),
+            refusals: destination.refusals,
         };
         Some((server, start))
     }
@@ -314,6 +319,7 @@ impl Schedule {
         match end {
             End::Sent { events, has_more } => {
                 destination.queued = destination.queued.saturating_sub(events);
+                destination.refusals = 0;
                 if has_more || came_meanwhile {
                     destination.state = State::Ready;
                     all.ready.push_back(server.to_owned());
@@ -325,7 +331,12 @@ impl Schedule {
                 until,
                 ephemeral,
                 content,
+                is_refusal,
             } => {
+                destination.refusals = match is_refusal {
+                    true => destination.refusals.saturating_add(1),
+                    false => 0,
+                };
                 destination.state = State::Waiting(until);
                 destination.failed = content;
                 destination.ephemeral.typing.clear();

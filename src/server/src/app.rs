@@ -344,6 +344,7 @@ impl App {
             history,
             writer,
             directory,
+            remote: remote.clone(),
             media: media.clone(),
             previews: Previews::new(
                 media.clone(),

@@ -123,6 +123,9 @@ impl RemoteRooms {
         from: Position,
         limit: usize,
     ) -> Result<Option<(Position, Gap)>, RoomError> {
+        if db.first(GAPS.under(room)).await?.is_none() {
+            return Ok(None);
+        }
         if self.rooms().head(db, room).await?.residency != Residency::Resident {
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use client_api::{AdminRegister, ClientApi, ServerInfo, Support, Turn, TurnKey};
-use database::{BlockingPool, Clock, Memory, MockClock, Random, SeededRandom, Store};
+use database::{BlockingPool, Clock, Inline, Memory, MockClock, Random, SeededRandom, Store};
 use devices::{Devices, Limits};
 use edge::{Body, Edge, EdgeContext, EdgeSettings, EndpointInfo, RateLimits};
 use http::{Request, response::Parts};
@@ -21,6 +21,7 @@ use media::{
 use presence::{Presence, PresenceConfig};
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
+use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_testing::Handles;
 use ruma::{RoomVersionId, server_name};
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{AccountDataLimits, Registration};
 
+use crate::database_page::other_servers::nobody_else;
 use crate::person::{Answer, User};
 
 pub(crate) const REGISTRATION_SECRET: &str = "the operator's secret";
@@ -271,7 +273,7 @@ async fn house(
     settings.users.devices = options.devices;
     settings.users.account_data = options.account_data;
     let devices = Devices::new(store.clone(), clock.clone(), options.device_limits.clone());
-    let handles = Handles::open(store, &settings, clock.clone(), random.clone()).await;
+    let handles = Handles::open(store.clone(), &settings, clock.clone(), random.clone()).await;
     let Handles {
         users,
         rooms,
@@ -282,6 +284,18 @@ async fn house(
         stop,
         ..
     } = handles;
+    let federation = nobody_else(&store, clock.clone(), random.clone()).await;
+    let remote = RemoteRooms::open(RemoteNeeds {
+        history: history.clone(),
+        writer: writer.clone(),
+        directory: directory.clone(),
+        federation,
+        clock: clock.clone(),
+        random: random.clone(),
+        blocking: Arc::new(Inline),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    });
     let push = Push::open(history.clone(), &PushConfig::default(), tasks.clone());
     let presence = Presence::open(
         rooms.clone(),
@@ -307,6 +321,7 @@ async fn house(
         history,
         writer,
         directory,
+        remote,
         previews: Previews::new(media.clone(), None, PreviewLimits::default()),
         media,
         push,

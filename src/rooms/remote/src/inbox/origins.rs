@@ -32,8 +32,8 @@ impl<K: Hash + Eq + Clone> Origins<K> {
         let own = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let own = locks.entry(key.clone()).or_default();
-            // The map has one reference, each turn one or two.
-            if Arc::strong_count(own) > most.saturating_add(2) {
+            // The map has one reference, and each turn two, also while it waits.
+            if Arc::strong_count(own) > most.saturating_mul(2).saturating_add(2) {
                 return None;
             }
             own.clone()

@@ -5,6 +5,7 @@
 use edge::{ApiError, Call, RawJson, State};
 use http::Request as HttpRequest;
 use rooms_history::{Direction, History, MessagesRequest};
+use rooms_remote::RemoteRooms;
 use ruma::{
     OwnedRoomId,
     api::{
@@ -51,6 +52,7 @@ const USUAL: usize = 10;
 
 pub(super) async fn messages(
     State(rooms): State<History>,
+    State(remote): State<RemoteRooms>,
     call: Call<Messages>,
 ) -> Result<RawJson, ApiError> {
     let Messages { room_id, query } = &call.request;
@@ -65,6 +67,11 @@ pub(super) async fn messages(
             return Err(error);
         }
     };
+    let db = rooms.rooms().snapshot().await?;
+    let standing = rooms.require_standing(&db, room_id, call.caller.number);
+    standing.await.map_err(refuse)?;
+    drop(db);
+    remote.backfill(room_id, &wanted).await;
     let page = rooms
         .messages(room_id, &reader(&call.caller), &wanted)
         .await

@@ -2,7 +2,7 @@
 
 mod example;
 pub(crate) mod keys;
-mod other_servers;
+pub(crate) mod other_servers;
 mod shortened;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
