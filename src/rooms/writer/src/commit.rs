@@ -5,7 +5,7 @@ use database::{
     server_log::{self, Concern},
 };
 use rooms_store::{
-    Event, Place, Placement, RoomError, RoomHead, Verdict,
+    Event, Place, Placement, Residency, RoomError, RoomHead, Verdict,
     state_map::{EventNumber, StateKeyNumber, StateRoot},
     tables::{
         AUTH_EDGES, AUTH_WAITERS, AuthEdges, EARLY_REDACTIONS, EVENT_NUMBERS, EVENTS,
@@ -133,6 +133,7 @@ async fn write(
     pending: &[Pending],
 ) -> Result<Written, RoomError> {
     let mut events = Vec::with_capacity(pending.len());
+    let was_resident = head.residency == Residency::Resident;
     for event in pending {
         let (at, stored) = Writing {
             writer,
@@ -143,6 +144,11 @@ async fn write(
         .write(&mut head)
         .await?;
         events.push((at, stored));
+    }
+    if !was_resident && head.residency == Residency::Resident {
+        let slot = txn.slot();
+        let derived = Derived { writer, txn, room };
+        derived.settle_outside(&mut head, slot).await?;
     }
     head.revision += 1;
     txn.put(ROOM_HEADS.at(room), &head);

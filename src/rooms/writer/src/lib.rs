@@ -19,6 +19,8 @@ mod membership;
 mod memberships;
 mod open;
 mod open_rooms;
+mod outside;
+mod prepare;
 mod receive;
 mod received;
 mod registry;
@@ -37,6 +39,8 @@ pub use crate::{
     create::{CreateRoom, InitialState, Preset, Visibility},
     handle::{MailboxLimits, RoomWriter, WriterConfig},
     membership::{Change, MembershipRequest},
+    outside::{Noted, OutsideChange, OutsideNote, OutsidePlace},
+    prepare::PreparedInvite,
     received::{Arrival, Outcome, ReceivedPdu},
     send::{Message, Redaction, Sent, State, TransactionId},
     transactions::REMEMBERED,

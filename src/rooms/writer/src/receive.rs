@@ -1,7 +1,7 @@
 //! Receiving events of other servers (server-server API, "Checks performed on receipt of a PDU", from the authorization by
 //! auth events on): each gets its verdict and its place, then joins the turn like a local one.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use database::{Position, Read};
 use protocol::{
@@ -10,7 +10,7 @@ use protocol::{
     redact,
 };
 use rooms_store::{
-    Place, RoomError, Verdict,
+    Place, Residency, RoomError, Verdict,
     state_map::{EventNumber, StateRoot},
     tables::{EARLY_REDACTIONS, EVENT_NUMBERS, Extremity, GAPS, MISSING_EVENTS},
 };
@@ -126,7 +126,8 @@ impl Turn<'_> {
             event_id: pdu.event_id.to_string(),
             depth: pdu.depth,
         };
-        if !matches!(arrival, Arrival::AfterGap { .. }) && self.follows_all(&previous) {
+        let is_state_given = matches!(arrival, Arrival::AfterGap { .. } | Arrival::Join { .. });
+        if !is_state_given && self.follows_all(&previous) {
             let verdict = match by_auth {
                 Ok(()) => self.judge_in(View::Current, &pdu.auth).await?,
                 Err(reason) => Err(reason),
@@ -152,7 +153,9 @@ impl Turn<'_> {
         }
         let missing = self.unplaced(&previous).await?;
         let before = match arrival {
-            Arrival::AfterGap { state } => self.given_state(state).await?,
+            Arrival::AfterGap { state } | Arrival::Join { state } => {
+                self.given_state(state).await?
+            }
             Arrival::Live | Arrival::Outlier if missing.is_empty() => {
                 let ids = previous.iter().map(ToString::to_string).collect();
                 self.state_after_all(ids).await?
@@ -163,9 +166,11 @@ impl Turn<'_> {
             Ok(()) => self.judge_in(View::At(&before), &pdu.auth).await?,
             Err(reason) => Err(reason),
         };
+        let enters = matches!(arrival, Arrival::Join { .. })
+            && self.facts.head.residency != Residency::Resident;
         let verdict = match by_state {
             Err(reason) => Verdict::Rejected(reason),
-            Ok(()) if self.facts.head.extremities.is_empty() => Verdict::Accepted,
+            Ok(()) if enters || self.facts.head.extremities.is_empty() => Verdict::Accepted,
             Ok(()) => match self.judge_in(View::Current, &pdu.auth).await? {
                 Ok(()) => Verdict::Accepted,
                 Err(reason) => Verdict::SoftFailed(reason),
@@ -173,7 +178,14 @@ impl Turn<'_> {
         };
         let outcome = outcome(&verdict);
         let view = before.clone();
-        let (placing, extremities) = if verdict == Verdict::Accepted {
+        let (placing, extremities) = if verdict == Verdict::Accepted && enters {
+            let fork = crate::turn::Fork {
+                before,
+                current: None,
+                missing,
+            };
+            (Placing::Fork(fork), Some(vec![end]))
+        } else if verdict == Verdict::Accepted {
             let numbers = auth.numbers.clone();
             let placed = self.forked(number, &pdu.auth, numbers, before, end, missing);
             let (placing, extremities) = placed.await?;
@@ -277,20 +289,30 @@ impl Turn<'_> {
     /// A state given by the ids of its events. Rejected ones are no part of a state.
     async fn given_state(&mut self, ids: &[OwnedEventId]) -> Result<StateSet, RoomError> {
         let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
-        let mut state = StateSet::stored(StateRoot::EMPTY);
+        let mut events = Vec::with_capacity(ids.len());
+        let mut unnamed = Vec::new();
         for id in ids {
             let event = self.writer.rooms.event_by_id(&self.db, room, id).await?;
             let event = event.ok_or(RoomError::UnknownEvent)?;
             if event.is_rejected() || event.verdict == Verdict::Unchecked {
                 continue;
             }
-            let parsed =
-                AuthEvent::parse(event.id.clone(), event.json()).map_err(|_| RoomError::Damaged)?;
-            if let Some(key) = self.own_key(&parsed).await? {
-                state.set(key, Some(event.number));
+            let Some(state_key) = event.state_key.clone() else {
+                continue;
+            };
+            let pair = (event.kind.clone(), state_key);
+            if self.state_key_number(&pair.0, &pair.1).await?.is_none() {
+                unnamed.push(pair.clone());
             }
+            events.push((pair, event.number));
         }
-        Ok(state)
+        self.intern(&unnamed).await?;
+        let mut state = BTreeMap::new();
+        for ((kind, state_key), number) in events {
+            let key = self.state_key_number(&kind, &state_key).await?;
+            state.insert(key.ok_or(RoomError::Damaged)?, Some(number));
+        }
+        Ok(StateSet::of(state))
     }
 
     async fn held_auth(&self, pdu: &ReceivedPdu) -> Result<HeldAuth, Pause> {
