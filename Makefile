@@ -3,6 +3,7 @@
 # make check          formatting, lints and words
 # make test-web       web clients in a real browser (docs/testing.md)
 # make test-packages  the Debian package, tarball and container image, installed and started
+# make interop        rooms shared with Synapse, and by two Aqueducts, over TLS (docs/testing.md)
 # make complement     the Complement suite (docs/testing.md)
 # make bench          the criterion benches
 # make audit          licenses, duplicates and advisories of the dependencies
@@ -29,7 +30,7 @@ CRATES := --workspace --exclude hsbench
 
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: run test test-web test-packages check words bench complement audit release deb tarball \
+.PHONY: run test test-web test-packages interop check words bench complement audit release deb tarball \
 	rootfs image setup setup-test size
 
 run: setup
@@ -56,6 +57,11 @@ test-web: setup setup-test
 test-packages: deb tarball rootfs setup-test
 	@scripts/install-packages $(PACKAGES_PACKAGES)
 	tests/packages/run --dist "$(DIST)" --version "$(VERSION)"
+
+interop: setup setup-test
+	cargo build --locked $(CRATES)
+	tests/interop/run --binary "$(CARGO_TARGET_DIR)/debug/aqueduct" --peer aqueduct
+	tests/interop/run --binary "$(CARGO_TARGET_DIR)/debug/aqueduct" --peer synapse
 
 bench: setup
 	cargo bench --locked $(CRATES)

@@ -32,6 +32,11 @@ pub fn content_hash(json: &str) -> Result<[u8; 32], ScanError> {
     Ok(sha256(&text))
 }
 
+/// A hash as the events of room versions 1 and 2 name it.
+pub fn encoded(hash: &[u8; 32]) -> String {
+    STANDARD_NO_PAD.encode(hash)
+}
+
 /// A reference hash as the event id of its room version has it, without a sigil. `None` in versions 1 and 2, whose ids are
 /// not hashes.
 pub fn id_of_hash(rules: &RoomVersionRules, reference_hash: &[u8; 32]) -> Option<String> {

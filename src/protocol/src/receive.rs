@@ -5,6 +5,7 @@
 //! its room version, which is what is stored. Time and memory are linear in the text; signature checks are bounded per server.
 
 mod fields;
+mod foreign;
 mod signatures;
 
 use std::fmt;
@@ -15,7 +16,10 @@ use ruma::{
     state_res::Event,
 };
 
-pub use self::signatures::SignatureError;
+pub use self::{
+    foreign::{AuthorizedJoin, ForeignError, ForeignInvite},
+    signatures::SignatureError,
+};
 use crate::{
     authorize::AuthEvent,
     canonical::{self, JsonError, MAX_NESTING, Numbers, Repeats, Strictness},

@@ -3,7 +3,9 @@
 use std::{io, path::PathBuf, sync::Arc};
 
 use client_api::{AdminRegister, ClientApi, ServerInfo};
-use database::{Clock, Millis, Random, Store, StoreError, SystemClock, SystemRandom, migrate};
+use database::{
+    BlockingPool, Clock, Millis, Random, Store, StoreError, SystemClock, SystemRandom, migrate,
+};
 use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::Devices;
 use edge::{Edge, Gate, TrustedProxies};
@@ -23,6 +25,7 @@ use media::{
 use push::{Push, PushConfig};
 use rooms_directory::RoomDirectory;
 use rooms_history::History;
+use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_store::{RoomStore, RoomStoreConfig};
 use rooms_writer::{RoomWriter, WriterConfig};
 use sync::{Sync, SyncConfig};
@@ -147,10 +150,11 @@ impl Base {
         ))
     }
 
-    fn federation_api(&self, config: &Config, federation: Federation) -> FederationApi {
+    fn federation_api(&self, config: &Config, remote: RemoteRooms) -> FederationApi {
         FederationApi {
             users: self.users.clone(),
-            federation,
+            federation: remote.federation().clone(),
+            remote,
             announcement: Announcement {
                 delegated: config.federation.delegate_to.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -240,9 +244,21 @@ impl App {
         let shares = Shares::of(config);
         let limits = config.devices.limits(shares.devices);
         let devices = Devices::new(store.clone(), clock.clone(), limits);
-        let (history, writer) = base.rooms(config, tasks, stop);
+        let (history, writer) = base.rooms(config, tasks, stop.clone());
         let rooms = history.rooms().clone();
         let directory = RoomDirectory::new(history.clone(), writer.clone());
+        let federation = base.federation(config).await?;
+        let remote = RemoteRooms::open(RemoteNeeds {
+            history: history.clone(),
+            writer: writer.clone(),
+            directory: directory.clone(),
+            federation: federation.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            blocking: Arc::new(BlockingPool::new(checking_threads(), tasks.clone())),
+            tasks: tasks.clone(),
+            stop,
+        });
         let push = Push::open(
             history.clone(),
             &PushConfig {
@@ -286,13 +302,18 @@ impl App {
             ),
             turn: config.turn.servers(clock),
         };
-        let federation = base.federation(config).await?;
         let gate = base.gate(config, &federation);
-        let federation = base.federation_api(config, federation);
+        let federation = base.federation_api(config, remote);
         let routes = client_api::routes(api).and(federation_api::routes(federation));
         let edge = Arc::new(Edge::new(routes, gate));
         Ok(Self { edge, sync })
     }
+}
+
+/// Threads that check events of other servers: half of the processor, so that a flood of them
+/// leaves the other half to clients.
+fn checking_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
 }
 
 /// Runs work that blocks on the disk on a thread that may block, before and after there are tasks

@@ -69,8 +69,13 @@ impl ServerKey {
     }
 
     /// Whether the server itself has ended the key, so that fetching it again changes nothing.
-    pub(super) fn is_expired(&self) -> bool {
+    pub fn is_expired(&self) -> bool {
         self.expired.is_some()
+    }
+
+    /// The public key itself.
+    pub fn public(&self) -> [u8; 32] {
+        self.public.to_bytes()
     }
 }
 

@@ -4,7 +4,7 @@
 //! the canonical alias event goes along if who deletes may send it.
 
 use database::{Read, RoomNumber, Snapshot, UserNumber};
-use ruma::{OwnedRoomId, RoomAliasId, RoomId, UserId, events::TimelineEventType};
+use ruma::{OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, UserId, events::TimelineEventType};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::handle::RoomDirectory;
@@ -18,6 +18,8 @@ use rooms_writer::State;
 const CANONICAL_ALIAS: &str = "m.room.canonical_alias";
 /// Aliases of one room.
 const MOST: usize = 1_000;
+/// Servers in the answer to who asks for an alias.
+const MOST_SERVERS: usize = 50;
 
 impl RoomDirectory {
     /// The id of the room that an alias leads to.
@@ -32,6 +34,22 @@ impl RoomDirectory {
             .await?
             .ok_or(RoomError::UnknownAlias)?;
         self.rooms.room_id(&db, room).await
+    }
+
+    /// Servers by which a room can be joined: this one first, if it is in the room.
+    pub async fn servers_of(&self, room_id: &RoomId) -> Result<Vec<OwnedServerName>, RoomError> {
+        let db = self.rooms.snapshot().await?;
+        let room = self.rooms.require(&db, room_id).await?;
+        let own = self.rooms.server_name();
+        let mut servers = self
+            .rooms
+            .servers_in_room(&db, room, None, MOST_SERVERS)
+            .await?;
+        servers.retain(|server| server != own);
+        if self.rooms.is_server_joined(&db, room, own).await? {
+            servers.insert(0, own.to_owned());
+        }
+        Ok(servers)
     }
 
     /// Gives a room of the creator's another name.

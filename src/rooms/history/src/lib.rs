@@ -17,5 +17,5 @@ pub use crate::{
     state_read::{MembersFilter, StateFormat},
     timeline::{Context, ContextRequest, Direction, MessagesPage, MessagesRequest, Reader},
     token::{AnyToken, BadToken, PaginationToken, SyncToken},
-    visibility::{Departure, HistoryVisibility, Standing, Viewer},
+    visibility::{Departure, HistoryVisibility, ServerViewer, Standing, Viewer},
 };

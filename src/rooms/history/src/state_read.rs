@@ -261,6 +261,21 @@ impl History {
         Ok(out)
     }
 
+    /// The events of a state that say what the room is to who is not in it.
+    pub async fn outside_state(
+        &self,
+        db: &Snapshot,
+        room: RoomNumber,
+        root: StateRoot,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        let mut events = Vec::with_capacity(STRIPPED.len());
+        for kind in STRIPPED {
+            let event = self.rooms.state_event(db, room, root, kind, "");
+            events.extend(event.await?);
+        }
+        Ok(events)
+    }
+
     /// The members that name a room which has no name: others who joined or are invited, or if there is nobody, who were
     /// there. Looks at a bounded number of members.
     pub async fn heroes(

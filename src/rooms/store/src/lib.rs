@@ -8,6 +8,7 @@ mod handle;
 mod lookup;
 mod numbers;
 mod power;
+mod servers;
 pub mod state_map;
 pub mod tables;
 mod threads;

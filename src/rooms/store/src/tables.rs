@@ -51,6 +51,14 @@ pub static MEMBERS: Table<(RoomNumber, UserNumber), Placed<Member>> = Table::new
 pub static USER_ROOMS: Table<(UserNumber, RoomNumber), Placed<UserRoom>> = Table::new("user_rooms");
 /// Local users who are joined. Read where the remote members of a large room must not be walked: waking, device lists.
 pub static LOCAL_MEMBERS: Table<(RoomNumber, UserNumber), ()> = Table::new("local_members");
+/// The servers in a room, with how many of their users have joined. Written by the room's writer; read by everything that sends
+/// to other servers or serves them.
+pub static ROOM_SERVERS: Table<(RoomNumber, String), ServerInRoom> = Table::new("room_servers");
+/// The rooms of a server: the mirror of `ROOM_SERVERS`.
+pub static SERVER_ROOMS: Table<(String, RoomNumber), ()> = Table::new("server_rooms");
+/// Users of other servers that have, or had, a membership in a room, by their server. Read where it is decided what a server may
+/// see.
+pub static SERVER_USERS: Table<(RoomNumber, String, UserNumber), ()> = Table::new("server_users");
 /// Every membership that a user had in a room, oldest first. Read by visibility.
 pub static MEMBER_HISTORY: Table<(RoomNumber, UserNumber, Position), MemberChange> =
     Table::new("member_history");
@@ -234,6 +242,13 @@ pub enum Membership {
     Ban,
 }
 
+/// What a server has to do with a room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerInRoom {
+    /// How many of its users have joined; a row is deleted when nobody has.
+    pub joined: u64,
+}
+
 /// A change of a user's membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberChange {
@@ -299,6 +314,7 @@ impl Record for LogEntry {}
 impl Record for Gap {}
 impl Record for AuthEdges {}
 impl Record for MemberChange {}
+impl Record for ServerInRoom {}
 impl Record for OpenRoom {}
 impl Record for RoomHead {}
 impl Record for Membership {}
@@ -374,6 +390,9 @@ pub fn tables() -> Vec<TableInfo> {
         MEMBERS.info(),
         USER_ROOMS.info(),
         LOCAL_MEMBERS.info(),
+        ROOM_SERVERS.info(),
+        SERVER_ROOMS.info(),
+        SERVER_USERS.info(),
         MEMBER_HISTORY.info(),
         OUTSIDE_MEMBERS.info(),
         ALIASES.info(),

@@ -60,6 +60,7 @@ pub struct Handles {
     pub history: History,
     pub writer: RoomWriter,
     pub directory: RoomDirectory,
+    pub keys: Keys,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -97,7 +98,7 @@ impl Handles {
             rooms.clone(),
             clock,
             random,
-            keys,
+            keys.clone(),
             config,
             tasks.clone(),
             stop.clone(),
@@ -109,6 +110,7 @@ impl Handles {
             history,
             writer,
             directory,
+            keys,
             tasks,
             stop,
         }
@@ -125,6 +127,7 @@ pub struct TestRooms {
     pub history: History,
     pub writer: RoomWriter,
     pub directory: RoomDirectory,
+    pub keys: Keys,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
     /// The engine, for injecting faults; `None` where the caller brought its own store.
@@ -149,6 +152,11 @@ impl TestRooms {
     pub async fn open(store: Store, settings: &Settings) -> Self {
         let clock = Arc::new(MockClock::default());
         clock.set(Millis(1_700_000_000_000));
+        Self::open_with(store, settings, clock).await
+    }
+
+    /// With a clock that servers share.
+    pub async fn open_with(store: Store, settings: &Settings, clock: Arc<MockClock>) -> Self {
         let random = Arc::new(SeededRandom::new(settings.seed));
         let handles = Handles::open(store.clone(), settings, clock.clone(), random.clone()).await;
         let Handles {
@@ -157,6 +165,7 @@ impl TestRooms {
             history,
             writer,
             directory,
+            keys,
             tasks,
             stop,
         } = handles;
@@ -169,6 +178,7 @@ impl TestRooms {
             history,
             writer,
             directory,
+            keys,
             tasks,
             stop,
             memory: None,

@@ -10,8 +10,8 @@ use rooms_store::{
     Membership, Residency, RoomError, RoomHead, member_of,
     state_map::{Change, EventNumber, StateKeyNumber},
     tables::{
-        EVENTS, LOCAL_MEMBERS, MEMBER_HISTORY, MEMBERS, Member, MemberChange, STATE_KEY_NAMES,
-        USER_ROOMS, UserRoom,
+        EVENTS, LOCAL_MEMBERS, MEMBER_HISTORY, MEMBERS, Member, MemberChange, ROOM_SERVERS,
+        SERVER_ROOMS, SERVER_USERS, STATE_KEY_NAMES, ServerInRoom, USER_ROOMS, UserRoom,
     },
 };
 
@@ -113,6 +113,7 @@ impl Derived<'_> {
         let Some(number) = change.after.filter(|_| after.is_some()) else {
             txn.delete(MEMBERS.at((room, user)));
             count(head, before, None);
+            self.server(user, before, None).await?;
             return self
                 .moved(head, user, Membership::Leave, None, user, slot)
                 .await;
@@ -144,6 +145,7 @@ impl Derived<'_> {
         }
         txn.put_placed(MEMBERS.at((room, user)), &member, slot);
         count(head, before, Some(membership));
+        self.server(user, before, Some(membership)).await?;
         self.moved(head, user, membership, Some(number), by, slot)
             .await
     }
@@ -181,6 +183,41 @@ impl Derived<'_> {
             }
         }
         server_log::tell(txn, slot, Concern::User(user));
+        Ok(())
+    }
+
+    /// Writes which servers are in the room.
+    async fn server(
+        &self,
+        user: UserNumber,
+        before: Option<Membership>,
+        after: Option<Membership>,
+    ) -> Result<(), RoomError> {
+        let Self { txn, room, .. } = *self;
+        let Some(id) = self.writer.rooms.users().user_id(txn, user).await? else {
+            return Ok(());
+        };
+        let server = id.server_name().as_str();
+        if before.is_none() && server != self.writer.rooms.server_name() {
+            txn.put(SERVER_USERS.at((room, server, user)), &());
+        }
+        let is_join = |membership: Option<Membership>| membership == Some(Membership::Join);
+        if is_join(before) == is_join(after) {
+            return Ok(());
+        }
+        let key = ROOM_SERVERS.at((room, server));
+        let joined = txn.get(key.clone()).await?.unwrap_or_default().joined;
+        let joined = match is_join(after) {
+            true => joined.saturating_add(1),
+            false => joined.saturating_sub(1),
+        };
+        if joined == 0 {
+            txn.delete(key);
+            txn.delete(SERVER_ROOMS.at((server, room)));
+        } else {
+            txn.put(key, &ServerInRoom { joined });
+            txn.put(SERVER_ROOMS.at((server, room)), &());
+        }
         Ok(())
     }
 

@@ -100,17 +100,18 @@ impl Turn<'_> {
         .await
     }
 
-    /// The content of a member event that a client wrote. Memberships of users of other servers change only through
-    /// federation, and in whose name somebody joins is for the server to say.
+    /// The content of a member event that a client wrote. Users of other servers can be kicked and banned; an invite needs the
+    /// signature of their server. In whose name somebody joins is for the server to say.
     async fn member_state(&mut self, state: &State) -> Result<Content, RoomError> {
         let user = UserId::parse(state.state_key.as_str())
             .map_err(|_| RoomError::Invalid("the state key must be a user id".to_owned()))?;
-        if user.server_name() != self.writer.rooms.server_name() {
+        let content = Content::parse(state.content.get())?;
+        let membership = scan::string_member(content.as_str(), "membership");
+        let is_remote = user.server_name() != self.writer.rooms.server_name();
+        if is_remote && !matches!(membership.as_deref(), Some("leave" | "ban")) {
             return Err(RoomError::Remote(user.to_string()));
         }
-        let content = Content::parse(state.content.get())?;
-        let is_join =
-            scan::string_member(content.as_str(), "membership").as_deref() == Some("join");
+        let is_join = membership.as_deref() == Some("join");
         if !is_join || user != state.sender {
             return Ok(content);
         }

@@ -71,7 +71,9 @@ impl RoomWriter {
         room_id: &RoomId,
         request: MembershipRequest,
     ) -> Result<(), RoomError> {
-        if request.target.server_name() != self.rooms.server_name() {
+        let is_remote = request.target.server_name() != self.rooms.server_name();
+        // An invite needs the signature of the other server.
+        if is_remote && request.change == Change::Invite {
             return Err(RoomError::Remote(request.target.to_string()));
         }
         if request.change == Change::Invite && !self.is_known_user(&request.target).await? {

@@ -1,6 +1,7 @@
 //! Events of other servers, as they enter the room's writer: format, hash and signatures have been checked.
 
 use protocol::authorize::AuthEvent;
+use protocol::receive::Pdu;
 use protocol::scan::{self, ScanError};
 use ruma::{OwnedEventId, OwnedUserId, state_res::Event as _};
 
@@ -56,6 +57,16 @@ impl ReceivedPdu {
             depth,
             auth,
         })
+    }
+
+    /// The same for one that is parsed already. Only `Pdu::verify` gives one whose signatures are checked.
+    pub fn of(pdu: Pdu) -> Self {
+        Self {
+            event_id: pdu.event_id().to_owned(),
+            depth: pdu.depth().0,
+            auth: pdu.auth_event().clone(),
+            json: pdu.into_json(),
+        }
     }
 
     pub(crate) fn sender(&self) -> OwnedUserId {

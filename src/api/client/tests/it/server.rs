@@ -262,6 +262,7 @@ async fn house(
         directory,
         tasks,
         stop,
+        ..
     } = handles;
     let push = Push::open(history.clone(), &PushConfig::default(), tasks.clone());
     let sync = Sync::open(

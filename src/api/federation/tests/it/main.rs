@@ -1,7 +1,12 @@
 //! Endpoints, through the router, on the engine in memory, with a clock that tests move.
 
 mod discovery;
+mod guest;
 mod keys;
+mod membership;
+mod network;
 mod openid;
+mod reading;
 mod server;
+mod servers;
 mod signatures;

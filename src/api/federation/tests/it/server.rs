@@ -1,42 +1,87 @@
-//! A server that has nothing but users, keys and this API. Nobody else is on its network.
+//! A whole server on the engine in memory: users, rooms, keys, this API. Alone, or one of several on a [`Network`].
 
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 
-use database::engine::BoxFuture;
-use database::{Memory, MockClock, SeededRandom, Store};
+use database::{Inline, Memory, Millis, MockClock, SeededRandom, Store};
 use edge::{Edge, Gate, Payload, RateLimits, Routes, TrustedProxies};
-use federation::{
-    Federation, FederationConfig, KeyDocument, Keys, ServerPolicy,
-    client::{ClientError, Concurrency, HttpClient, RawBody, Route, Transport},
-};
+use federation::{Federation, FederationConfig, KeyDocument, Keys, ServerPolicy};
 use federation_api::{Announcement, FederationApi, Signatures};
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use rooms_remote::{RemoteNeeds, RemoteRooms};
+use rooms_testing::{Settings, TestRooms};
 use ruma::{OwnedServerName, server_name};
 use serde_json::Value;
-use tokio_util::task::TaskTracker;
-use users::{Hashing, NewAccount, Registered, Users, UsersConfig};
+use users::{NewAccount, Registered, Users};
+
+use crate::network::Network;
 
 pub(crate) struct TestServer {
+    pub(crate) rooms: TestRooms,
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
     edge: Arc<Edge>,
 }
 
-/// Nobody answers.
-struct Silence;
+/// Several servers with one clock, each with the name that the test gives it.
+#[derive(Default)]
+pub(crate) struct Servers {
+    pub(crate) network: Network,
+    pub(crate) clock: Arc<MockClock>,
+}
 
-impl Transport for Silence {
-    fn exchange(
-        &self,
-        _: Request<bytes::Bytes>,
-        _: Route,
-    ) -> BoxFuture<'_, Result<Response<RawBody>, ClientError>> {
-        Box::pin(async { Err(ClientError::Connect("nobody is there".to_owned())) })
+/// What a test may want otherwise.
+struct Options {
+    settings: Settings,
+    is_enabled: bool,
+    delegated: Option<OwnedServerName>,
+    memory: Memory,
+}
+
+impl Servers {
+    pub(crate) fn new() -> Self {
+        let servers = Self::default();
+        servers.clock.set(Millis(1_700_000_000_000));
+        servers
+    }
+
+    /// Starts a server on an empty database.
+    pub(crate) async fn start(&self, name: &str) -> TestServer {
+        self.start_on(name, &Memory::new()).await
+    }
+
+    /// Starts a server on a database that may hold data already: what a restart is.
+    pub(crate) async fn start_on(&self, name: &str, memory: &Memory) -> TestServer {
+        let settings = Settings {
+            seed: name
+                .bytes()
+                .fold(0, |seed: u64, byte| seed * 31 + u64::from(byte)),
+            ..Settings::named(name)
+        };
+        let options = Options {
+            settings,
+            is_enabled: true,
+            delegated: None,
+            memory: memory.clone(),
+        };
+        let server = TestServer::build(options, self, |routes| routes).await;
+        self.network.attach(name, server.edge.clone());
+        server
+    }
+
+    pub(crate) async fn start_all<const N: usize>(&self, names: [&str; N]) -> [TestServer; N] {
+        let mut servers = Vec::new();
+        for name in names {
+            servers.push(self.start(name).await);
+        }
+        let Ok(servers) = servers.try_into() else {
+            unreachable!("there are as many servers as names");
+        };
+        servers
     }
 }
 
@@ -57,55 +102,75 @@ impl TestServer {
         Self::with(memory, true, |routes| routes).await
     }
 
-    /// With further endpoints, for tests.
+    /// With further endpoints, for tests. Nobody else is on its network.
     pub(crate) async fn with(
         memory: &Memory,
         is_enabled: bool,
         add: impl FnOnce(Routes<FederationApi>) -> Routes<FederationApi>,
     ) -> Self {
-        let clock = Arc::new(MockClock::default());
-        let random = Arc::new(SeededRandom::new(7));
-        let config = UsersConfig {
-            hashing: Hashing::weak_for_tests(),
-            ..UsersConfig::new(server_name!("example.org").to_owned())
+        let options = Options {
+            settings: Settings::default(),
+            is_enabled,
+            delegated: Some(server_name!("matrix.example.org:443").to_owned()),
+            memory: memory.clone(),
         };
-        let store = Store::new(Arc::new(memory.clone()));
-        let tasks = TaskTracker::new();
-        let name = config.server_name.clone();
-        let users = Users::new(store.clone(), clock.clone(), random.clone(), config, tasks);
-        let keys = Keys::open(&store, &*random, &*clock, name.clone()).await;
+        Self::build(options, &Servers::default(), add).await
+    }
+
+    async fn build(
+        options: Options,
+        among: &Servers,
+        add: impl FnOnce(Routes<FederationApi>) -> Routes<FederationApi>,
+    ) -> Self {
+        let clock = among.clock.clone();
+        let store = Store::new(Arc::new(options.memory));
+        let rooms = TestRooms::open_with(store.clone(), &options.settings, clock.clone()).await;
+        let name = options.settings.server_name;
         let denied = ["denied.example".to_owned()];
         let federation = Federation::new(
             store,
             clock.clone(),
-            random.clone(),
-            keys.expect("memory does not fail"),
-            HttpClient::new(Arc::new(Silence), Concurrency::default()),
+            rooms.random.clone(),
+            rooms.keys.clone(),
+            among.network.client(name.as_str()),
             FederationConfig {
-                policy: ServerPolicy::new(name, is_enabled, &[], &denied),
+                policy: ServerPolicy::new(name, options.is_enabled, &[], &denied),
                 trusted_key_servers: Vec::new(),
-                answer_bytes: 1 << 20,
+                answer_bytes: 8 << 20,
             },
         );
         let gate = Gate::new(
-            users.clone(),
+            rooms.users.clone(),
             &RateLimits::default(),
             TrustedProxies::default(),
             clock.clone(),
-            &*random,
+            &*rooms.random,
         )
         .with_servers(Arc::new(Signatures(federation.clone())));
-        let routes = add(federation_api::routes(FederationApi {
-            users: users.clone(),
+        let remote = RemoteRooms::open(RemoteNeeds {
+            history: rooms.history.clone(),
+            writer: rooms.writer.clone(),
+            directory: rooms.directory.clone(),
             federation: federation.clone(),
+            clock: clock.clone(),
+            random: rooms.random.clone(),
+            blocking: Arc::new(Inline),
+            tasks: rooms.tasks.clone(),
+            stop: rooms.stop.clone(),
+        });
+        let routes = add(federation_api::routes(FederationApi {
+            users: rooms.users.clone(),
+            federation: federation.clone(),
+            remote,
             announcement: Announcement {
-                delegated: Some(server_name!("matrix.example.org:443").to_owned()),
+                delegated: options.delegated,
                 version: "1.2.3".to_owned(),
             },
             clock: clock.clone(),
         }));
         Self {
-            users,
+            users: rooms.users.clone(),
+            rooms,
             clock,
             federation,
             edge: Arc::new(Edge::new(routes, gate)),
@@ -155,5 +220,32 @@ impl TestServer {
             .to_bytes();
         let body = serde_json::from_slice(&bytes).expect("JSON");
         (parts.status, body)
+    }
+
+    /// A request of this server to another, signed, with what the other answers.
+    pub(crate) async fn ask(&self, other: &Self, method: &str, path: &str) -> (StatusCode, Value) {
+        self.ask_with(other, method, path, None).await
+    }
+
+    /// The same, with a body.
+    pub(crate) async fn ask_with(
+        &self,
+        other: &Self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
+        let body = body.map(|body| body.to_string().into_bytes());
+        let body = body.unwrap_or_default();
+        let method = http::Method::from_bytes(method.as_bytes()).expect("a method");
+        let key = self.federation.keys().current();
+        let name = other.federation.server_name();
+        let header = federation::authentication::sign(&key, name, &method, path, &body);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::AUTHORIZATION, header.expect("it is JSON"))
+            .body(body);
+        other.send(request.expect("a request")).await
     }
 }

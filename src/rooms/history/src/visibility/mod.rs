@@ -6,6 +6,7 @@
 //! where a rule asks for it.
 
 mod rules;
+mod server;
 mod standing;
 
 use std::{collections::HashMap, sync::Arc};
@@ -14,7 +15,10 @@ use database::{Placed, Position, Read, RoomNumber, Snapshot, StoreError, UserNum
 
 pub use self::rules::HistoryVisibility;
 use self::rules::{Sight, Subject};
-pub use self::standing::{Departure, Standing};
+pub use self::{
+    server::ServerViewer,
+    standing::{Departure, Standing},
+};
 use crate::handle::History;
 use rooms_store::{
     Event, RoomError, RoomStore, member_key,
