@@ -287,6 +287,7 @@ impl App {
             history,
             writer,
             directory,
+            remote: remote.clone(),
             media: media.clone(),
             previews: Previews::new(media.clone(), None, config.media.previews()),
             push,

@@ -42,6 +42,7 @@ pub struct ClientApi {
     pub history: rooms_history::History,
     pub writer: rooms_writer::RoomWriter,
     pub directory: rooms_directory::RoomDirectory,
+    pub remote: rooms_remote::RemoteRooms,
     pub media: ::media::Media,
     pub previews: ::media::Previews,
     pub push: ::push::Push,
@@ -94,6 +95,7 @@ part!(rooms: rooms_store::RoomStore);
 part!(history: rooms_history::History);
 part!(writer: rooms_writer::RoomWriter);
 part!(directory: rooms_directory::RoomDirectory);
+part!(remote: rooms_remote::RemoteRooms);
 part!(media: ::media::Media);
 part!(previews: ::media::Previews);
 part!(push: ::push::Push);

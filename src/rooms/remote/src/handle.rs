@@ -10,7 +10,7 @@ use rooms_store::RoomStore;
 use rooms_writer::RoomWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::acl::Acls;
+use crate::{acl::Acls, directory::Aliases, join::Joins};
 
 /// What rooms among servers are built from.
 pub struct RemoteNeeds {
@@ -35,14 +35,26 @@ pub struct RemoteRooms(pub(crate) Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) needs: RemoteNeeds,
     pub(crate) acls: Acls,
+    pub(crate) aliases: Aliases,
+    pub(crate) joins: Joins,
 }
 
 impl RemoteRooms {
     pub fn open(needs: RemoteNeeds) -> Self {
-        Self(Arc::new(Parts {
+        let tasks = needs.tasks.clone();
+        let rooms = Self(Arc::new(Parts {
             needs,
             acls: Acls::new(),
-        }))
+            aliases: Aliases::new(),
+            joins: Joins::new(),
+        }));
+        let resumed = rooms.clone();
+        tasks.spawn(async move {
+            if let Err(error) = resumed.resume_joins().await {
+                tracing::warn!(%error, "could not resume the joins that were under way");
+            }
+        });
+        rooms
     }
 
     /// The stored rooms.

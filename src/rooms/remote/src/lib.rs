@@ -7,11 +7,15 @@
 
 mod acl;
 mod check;
+mod directory;
 mod handle;
+mod join;
 mod serving;
 
 pub use crate::{
     check::{BadPdu, Checked, KeySource},
+    directory::ResolvedAlias,
     handle::{RemoteNeeds, RemoteRooms},
+    join::{JoinJob, tables},
     serving::{Handshake, HandshakeError, JoinedState, Served, ServedState, Template},
 };

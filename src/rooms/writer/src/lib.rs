@@ -20,7 +20,6 @@ mod memberships;
 mod open;
 mod open_rooms;
 mod outside;
-mod prepare;
 mod receive;
 mod received;
 mod registry;
@@ -39,8 +38,7 @@ pub use crate::{
     create::{CreateRoom, InitialState, Preset, Visibility},
     handle::{MailboxLimits, RoomWriter, WriterConfig},
     membership::{Change, MembershipRequest},
-    outside::{Noted, OutsideChange, OutsideNote, OutsidePlace},
-    prepare::PreparedInvite,
+    outside::{Noted, OutsideChange, OutsideNote, OutsidePlace, ReferenceHashes},
     received::{Arrival, Outcome, ReceivedPdu},
     send::{Message, Redaction, Sent, State, TransactionId},
     transactions::REMEMBERED,

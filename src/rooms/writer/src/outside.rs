@@ -5,7 +5,7 @@
 //! else is decided here.
 
 use database::{
-    Read, RoomNumber, Slot, Txn,
+    Read, RoomNumber, Slot, Txn, UserNumber,
     server_log::{self, Concern},
 };
 use protocol::{
@@ -15,7 +15,7 @@ use protocol::{
 };
 use rooms_store::{
     Membership, Place, Residency, RoomError, Verdict,
-    state_map::StateRoot,
+    state_map::{EventNumber, StateRoot},
     tables::{
         EVENT_NUMBERS, EVENTS, MEMBER_HISTORY, MEMBERS, MemberChange, OUTSIDE_MEMBERS,
         OutsideMember, ROOM_HEADS, RoomHead, StoredEvent, USER_ROOMS, UserRoom,
@@ -23,16 +23,11 @@ use rooms_store::{
 };
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UInt,
-    UserId,
-    events::TimelineEventType,
-    room_version_rules::RoomVersionRules,
-    state_res::Event as _,
+    UserId, events::TimelineEventType, room_version_rules::RoomVersionRules,
 };
 use serde_json::{Map, Value};
 
-use crate::{
-    build::member_word, derive::Derived, handle::RoomWriter, received::ReceivedPdu,
-};
+use crate::{build::member_word, derive::Derived, handle::RoomWriter, received::ReceivedPdu};
 
 /// Users with an invite or a knock whose rows are settled at once when the room is joined.
 const PAGE: usize = 256;
@@ -56,8 +51,15 @@ pub struct OutsidePlace {
     pub auth_events: Vec<OwnedEventId>,
     pub prev_events: Vec<OwnedEventId>,
     pub depth: u64,
-    /// Reference hashes of the auth events and of the previous events: in room versions 1 and 2.
-    pub hashes: Option<(Vec<[u8; 32]>, Vec<[u8; 32]>)>,
+    /// In room versions 1 and 2.
+    pub hashes: Option<ReferenceHashes>,
+}
+
+/// Reference hashes of the events that an event names, in their order.
+#[derive(Clone, Debug)]
+pub struct ReferenceHashes {
+    pub auth: Vec<[u8; 32]>,
+    pub prev: Vec<[u8; 32]>,
 }
 
 /// An invite, a knock or a leave in a room that this server does not take part in.
@@ -107,10 +109,10 @@ impl RoomWriter {
         }
         content.insert("membership".to_owned(), word.into());
         let old_format = match place.hashes {
-            Some((auth_hashes, prev_hashes)) => Some(Box::new(OldFormat {
+            Some(ReferenceHashes { auth, prev }) => Some(Box::new(OldFormat {
                 event_id: self.new_event_id()?,
-                auth_hashes,
-                prev_hashes,
+                auth_hashes: auth,
+                prev_hashes: prev,
             })),
             None => None,
         };
@@ -149,7 +151,9 @@ impl RoomWriter {
         let user = pdu.auth.state_key().and_then(|key| UserId::parse(key).ok());
         let user = user.filter(|user| user.server_name() == self.rooms.server_name());
         let (Some(membership), Some(user)) = (membership, user) else {
-            return Err(RoomError::BadContent("no membership of a local user".to_owned()));
+            return Err(RoomError::BadContent(
+                "no membership of a local user".to_owned(),
+            ));
         };
         if room_version::rules(&note.version).is_none() {
             return Err(RoomError::UnsupportedVersion(note.version.to_string()));
@@ -165,26 +169,7 @@ impl RoomWriter {
             txn.put(ROOM_HEADS.at(room), &head);
             let users = self.rooms.users();
             let by = users.intern(&txn, pdu.sender().as_str()).await?;
-            let number = match txn.get(EVENT_NUMBERS.at((room, pdu.event_id.as_str()))).await? {
-                Some(held) => held,
-                None => {
-                    let slot = txn.slot();
-                    let stored = StoredEvent {
-                        verdict: Verdict::Unchecked,
-                        place: Place::Outlier,
-                        event_id: pdu.event_id.to_string(),
-                        sender: by,
-                        replaces: None,
-                        redacted_because: None,
-                        thread: None,
-                        transaction: None,
-                        json: pdu.json.clone(),
-                    };
-                    txn.put_placed(EVENTS.at((room, number)), &stored, slot);
-                    txn.put(EVENT_NUMBERS.at((room, pdu.event_id.as_str())), &number);
-                    number
-                }
-            };
+            let number = outlier(&txn, room, pdu, by, number).await?;
             let user = users.intern(&txn, user.as_str()).await?;
             let slot = txn.slot();
             let row = UserRoom {
@@ -212,6 +197,34 @@ impl RoomWriter {
         let (noted, _) = written.await?;
         Ok(noted)
     }
+}
+
+/// Stores an event as an outlier whose auth events are not known, unless it is held. Returns its number.
+async fn outlier(
+    txn: &Txn,
+    room: RoomNumber,
+    pdu: &ReceivedPdu,
+    sender: UserNumber,
+    number: EventNumber,
+) -> Result<EventNumber, RoomError> {
+    let row = EVENT_NUMBERS.at((room, pdu.event_id.as_str()));
+    if let Some(held) = txn.get(row.clone()).await? {
+        return Ok(held);
+    }
+    let stored = StoredEvent {
+        verdict: Verdict::Unchecked,
+        place: Place::Outlier,
+        event_id: pdu.event_id.to_string(),
+        sender,
+        replaces: None,
+        redacted_because: None,
+        thread: None,
+        transaction: None,
+        json: pdu.json.clone(),
+    };
+    txn.put_placed(EVENTS.at((room, number)), &stored, txn.slot());
+    txn.put(row, &number);
+    Ok(number)
 }
 
 /// The head of a room that no local user is in, with its next revision; `None` where one is.

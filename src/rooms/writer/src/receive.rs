@@ -11,7 +11,7 @@ use protocol::{
 };
 use rooms_store::{
     Place, Residency, RoomError, Verdict,
-    state_map::{EventNumber, StateRoot},
+    state_map::EventNumber,
     tables::{EARLY_REDACTIONS, EVENT_NUMBERS, Extremity, GAPS, MISSING_EVENTS},
 };
 use ruma::{EventId, OwnedEventId, events::StateEventType, state_res::Event as _};
@@ -128,25 +128,7 @@ impl Turn<'_> {
         };
         let is_state_given = matches!(arrival, Arrival::AfterGap { .. } | Arrival::Join { .. });
         if !is_state_given && self.follows_all(&previous) {
-            let verdict = match by_auth {
-                Ok(()) => self.judge_in(View::Current, &pdu.auth).await?,
-                Err(reason) => Err(reason),
-            };
-            let verdict = rejected_or(verdict, Verdict::Accepted);
-            let outcome = outcome(&verdict);
-            let extremities = (verdict == Verdict::Accepted).then(|| vec![end]);
-            let placing = Placing::OnHead;
-            self.take_in(
-                pdu,
-                number,
-                auth,
-                verdict,
-                placing,
-                View::Current,
-                extremities,
-            )
-            .await?;
-            return Ok(outcome);
+            return self.place_on_head(pdu, number, auth, by_auth, end).await;
         }
         if !self.pending.is_empty() {
             return Err(Pause::CommitFirst);
@@ -178,14 +160,7 @@ impl Turn<'_> {
         };
         let outcome = outcome(&verdict);
         let view = before.clone();
-        let (placing, extremities) = if verdict == Verdict::Accepted && enters {
-            let fork = crate::turn::Fork {
-                before,
-                current: None,
-                missing,
-            };
-            (Placing::Fork(fork), Some(vec![end]))
-        } else if verdict == Verdict::Accepted {
+        let (placing, extremities) = if verdict == Verdict::Accepted && !enters {
             let numbers = auth.numbers.clone();
             let placed = self.forked(number, &pdu.auth, numbers, before, end, missing);
             let (placing, extremities) = placed.await?;
@@ -196,7 +171,8 @@ impl Turn<'_> {
                 current: None,
                 missing,
             };
-            (Placing::Fork(fork), None)
+            let is_accepted = verdict == Verdict::Accepted;
+            (Placing::Fork(fork), is_accepted.then(|| vec![end]))
         };
         self.take_in(
             pdu,
@@ -205,6 +181,35 @@ impl Turn<'_> {
             verdict,
             placing,
             View::At(&view),
+            extremities,
+        )
+        .await?;
+        Ok(outcome)
+    }
+
+    /// Places an event that follows all extremities.
+    async fn place_on_head(
+        &mut self,
+        pdu: &ReceivedPdu,
+        number: EventNumber,
+        auth: HeldAuth,
+        by_auth: Result<(), String>,
+        end: Extremity,
+    ) -> Result<Outcome, Pause> {
+        let verdict = match by_auth {
+            Ok(()) => self.judge_in(View::Current, &pdu.auth).await?,
+            Err(reason) => Err(reason),
+        };
+        let verdict = rejected_or(verdict, Verdict::Accepted);
+        let outcome = outcome(&verdict);
+        let extremities = (verdict == Verdict::Accepted).then(|| vec![end]);
+        self.take_in(
+            pdu,
+            number,
+            auth,
+            verdict,
+            Placing::OnHead,
+            View::Current,
             extremities,
         )
         .await?;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use client_api::{AdminRegister, ClientApi, ServerInfo, Turn, TurnKey};
-use database::{Clock, Memory, MockClock, Random, SeededRandom, Store};
+use database::{Clock, Inline, Memory, MockClock, Random, SeededRandom, Store};
 use devices::{Devices, Limits};
 use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
 use http::{Request, response::Parts};
@@ -20,6 +20,7 @@ use media::{
 };
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
+use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_testing::Handles;
 use ruma::{RoomVersionId, server_name};
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::Registration;
 
+use crate::database_page::other_servers::nobody_else;
 use crate::person::{Answer, User};
 
 pub(crate) const REGISTRATION_SECRET: &str = "the operator's secret";
@@ -253,7 +255,7 @@ async fn house(
     settings.users.registration = options.registration.clone();
     settings.users.body_mentions = options.body_mentions;
     let devices = Devices::new(store.clone(), clock.clone(), options.device_limits.clone());
-    let handles = Handles::open(store, &settings, clock.clone(), random.clone()).await;
+    let handles = Handles::open(store.clone(), &settings, clock.clone(), random.clone()).await;
     let Handles {
         users,
         rooms,
@@ -264,6 +266,18 @@ async fn house(
         stop,
         ..
     } = handles;
+    let federation = nobody_else(&store, clock.clone(), random.clone()).await;
+    let remote = RemoteRooms::open(RemoteNeeds {
+        history: history.clone(),
+        writer: writer.clone(),
+        directory: directory.clone(),
+        federation,
+        clock: clock.clone(),
+        random: random.clone(),
+        blocking: Arc::new(Inline),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    });
     let push = Push::open(history.clone(), &PushConfig::default(), tasks.clone());
     let sync = Sync::open(
         history.clone(),
@@ -282,6 +296,7 @@ async fn house(
         history,
         writer,
         directory,
+        remote,
         previews: Previews::new(media.clone(), None, PreviewLimits::default()),
         media,
         push,

@@ -24,6 +24,7 @@ pub(crate) struct TestServer {
     pub(crate) users: Users,
     pub(crate) clock: Arc<MockClock>,
     pub(crate) federation: Federation,
+    pub(crate) remote: RemoteRooms,
     edge: Arc<Edge>,
 }
 
@@ -161,7 +162,7 @@ impl TestServer {
         let routes = add(federation_api::routes(FederationApi {
             users: rooms.users.clone(),
             federation: federation.clone(),
-            remote,
+            remote: remote.clone(),
             announcement: Announcement {
                 delegated: options.delegated,
                 version: "1.2.3".to_owned(),
@@ -173,6 +174,7 @@ impl TestServer {
             rooms,
             clock,
             federation,
+            remote,
             edge: Arc::new(Edge::new(routes, gate)),
         }
     }

@@ -2,7 +2,7 @@
 
 mod example;
 mod keys;
-mod other_servers;
+pub(crate) mod other_servers;
 mod shortened;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
@@ -15,11 +15,13 @@ use self::shortened::shortened;
 type Shown = BTreeMap<String, (String, String)>;
 
 /// Tables in which only events of other servers leave rows: the example is one server.
-const OF_OTHER_SERVERS: [&str; 5] = [
+const OF_OTHER_SERVERS: [&str; 7] = [
     "auth_waiters",
     "early_redactions",
     "gaps",
+    "joins",
     "missing_events",
+    "outside_members",
     "server_users",
 ];
 
@@ -96,6 +98,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
         media::tables(),
         rooms_store::tables(),
         push::tables(),
+        rooms_remote::tables(),
     ];
     crates.into_iter().flatten().collect()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use database::{MockClock, SeededRandom, Store, engine::BoxFuture};
+use database::{Clock, MockClock, Random, SeededRandom, Store, engine::BoxFuture};
 use federation::{
     Federation, FederationConfig, KeyDocument, Keys, ServerPolicy,
     client::{ClientError, Concurrency, HttpClient, RawBody, Route, Transport},
@@ -24,19 +24,20 @@ impl Transport for Silence {
     }
 }
 
-pub(super) async fn meet_other_servers(store: &Store) {
-    let (clock, random) = (
-        Arc::new(MockClock::default()),
-        Arc::new(SeededRandom::new(3)),
-    );
+/// A server that reaches no other.
+pub(crate) async fn nobody_else(
+    store: &Store,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Federation {
     let name = server_name!("example.org").to_owned();
     let keys = Keys::open(store, &*random, &*clock, name.clone())
         .await
         .expect("its keys");
-    let federation = Federation::new(
+    Federation::new(
         store.clone(),
-        clock.clone(),
-        random.clone(),
+        clock,
+        random,
         keys,
         HttpClient::new(Arc::new(Silence), Concurrency::default()),
         FederationConfig {
@@ -44,7 +45,15 @@ pub(super) async fn meet_other_servers(store: &Store) {
             trusted_key_servers: Vec::new(),
             answer_bytes: 1 << 20,
         },
+    )
+}
+
+pub(super) async fn meet_other_servers(store: &Store) {
+    let (clock, random) = (
+        Arc::new(MockClock::default()),
+        Arc::new(SeededRandom::new(3)),
     );
+    let federation = nobody_else(store, clock.clone(), random.clone()).await;
     let other = server_name!("other.example");
     let elsewhere = Store::memory();
     let keys = Keys::open(&elsewhere, &*random, &*clock, other.to_owned())
