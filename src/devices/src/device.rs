@@ -66,6 +66,35 @@ pub async fn list(db: &impl Read, user: UserNumber) -> Result<Vec<DeviceEntry>, 
     }
 }
 
+/// Why a user gets no new device.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceRefusal {
+    #[error("this device id is the id of one of the user's cross-signing keys")]
+    CrossSigningKey,
+    #[error("a user has at most {0} devices")]
+    TooMany(usize),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks that a user may have a device of this id: both kinds of keys share one namespace, and the
+/// number of devices is bounded. A device that exists always passes the bound.
+pub async fn check_new(
+    db: &impl Read,
+    user: UserNumber,
+    id: &str,
+    limit: usize,
+) -> Result<(), DeviceRefusal> {
+    if keys::is_cross_signing_key(db, user, id).await? {
+        return Err(DeviceRefusal::CrossSigningKey);
+    }
+    let is_full = db.page(DEVICES.under(user), limit).await?.len() >= limit;
+    if is_full && !db.exists(DEVICES.at((user, id))).await? {
+        return Err(DeviceRefusal::TooMany(limit));
+    }
+    Ok(())
+}
+
 /// Creates a device if it does not exist. An existing device keeps its name and creation time, as
 /// the spec requires for a login with a known device id.
 pub async fn create(

@@ -28,6 +28,8 @@ pub struct Limits {
     pub message_bytes: usize,
     /// Devices that one request sends to.
     pub recipients: usize,
+    /// Bytes that one request puts into inboxes, counted for each device.
+    pub request_bytes: usize,
     /// Backups of one user.
     pub backups: u64,
     /// Sessions in one backup.
@@ -47,6 +49,7 @@ impl Default for Limits {
             inbox_bytes: 64 * 1024 * 1024,
             message_bytes: 64 * 1024,
             recipients: 10_000,
+            request_bytes: 32 * 1024 * 1024,
             backups: 100,
             backup_sessions: 1_000_000,
             session_bytes: 64 * 1024,

@@ -15,7 +15,10 @@ mod tables;
 pub mod to_device;
 
 pub use crate::{
-    device::{DeviceEntry, create, delete, delete_all, forget, get, list, rename, saw},
+    device::{
+        DeviceEntry, DeviceRefusal, check_new, create, delete, delete_all, forget, get, list,
+        rename, saw,
+    },
     handle::{Devices, Limits},
     keys::drop_one_time_keys,
     state::DeviceState,

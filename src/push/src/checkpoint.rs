@@ -13,6 +13,10 @@ use crate::{
 /// Events counted since the checkpoint, after which the next reader would have too much to count again.
 const FAR: usize = 100;
 
+/// Threads that are counted apart, for one reader in one room. Events of further ones count in the
+/// main thread. Roots have at most 255 bytes, so a row has at most 90 KB.
+const MAX_THREADS: usize = 150;
+
 /// What a reader has not read, as of a stamp.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
@@ -52,6 +56,15 @@ impl State {
         own.map_or(self.row.read, |own| self.row.read.max(*own))
     }
 
+    /// The thread that an event of `thread` counts in.
+    pub(crate) fn counted_in<'t>(&self, thread: &'t str) -> &'t str {
+        let threads = &self.row.threads;
+        if threads.len() >= MAX_THREADS && !threads.contains_key(thread) {
+            return MAIN;
+        }
+        thread
+    }
+
     pub(crate) fn counts_of(&mut self, thread: &str) -> &mut Counts {
         if thread == MAIN {
             return &mut self.row.main;
@@ -73,8 +86,10 @@ impl State {
             ),
             MAIN => (&mut self.row.main_read, BTreeSet::from([MAIN.to_owned()])),
             root => {
+                let concerned = self.counted_in(root).to_owned();
+                self.drop_oldest_receipt(root);
                 let read = self.row.threads_read.entry(root.to_owned()).or_default();
-                (read, BTreeSet::from([root.to_owned()]))
+                (read, BTreeSet::from([concerned]))
             }
         };
         if *read >= position {
@@ -82,6 +97,18 @@ impl State {
         }
         *read = position;
         concerned
+    }
+
+    /// Makes room for the receipt of one more thread.
+    fn drop_oldest_receipt(&mut self, root: &str) {
+        let receipts = &mut self.row.threads_read;
+        if receipts.len() < MAX_THREADS || receipts.contains_key(root) {
+            return;
+        }
+        let oldest = receipts.iter().min_by_key(|(_, at)| **at);
+        if let Some(oldest) = oldest.map(|(root, _)| root.clone()) {
+            receipts.remove(&oldest);
+        }
     }
 
     /// Threads with anything unread.
@@ -105,8 +132,9 @@ impl State {
 
     /// Bytes in memory, about.
     pub(crate) fn weight(&self) -> u64 {
-        let threads = self.row.threads.len() + self.row.threads_read.len();
-        (size_of::<Self>() + 64 + threads * 128) as u64
+        let roots = self.row.threads.keys().chain(self.row.threads_read.keys());
+        let threads: usize = roots.map(|root| root.len() + 96).sum();
+        (size_of::<Self>() + 64 + threads) as u64
     }
 }
 

@@ -270,8 +270,10 @@ impl Counting<'_> {
         if let Some(walked) = walked {
             walked.add(event, &meaning);
         }
-        let thread = &*meaning.thread;
-        if is_deaf || !is_counted(thread) || event.position <= state.read_of(thread) {
+        let own = &*meaning.thread;
+        let thread = state.counted_in(own);
+        let read = state.read_of(thread).max(state.read_of(own));
+        if is_deaf || !is_counted(thread) || event.position <= read {
             return Ok(());
         }
         let outcome = parts

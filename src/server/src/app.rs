@@ -1,6 +1,6 @@
 //! Builds the server: each part once, from exactly what it needs.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, num::NonZero, path::PathBuf, sync::Arc};
 
 use client_api::{AdminRegister, ClientApi, ServerInfo};
 use database::{
@@ -8,7 +8,7 @@ use database::{
 };
 use database_rocksdb::{OpenError, Options, RocksEngine};
 use devices::Devices;
-use edge::{Edge, Gate, TrustedProxies};
+use edge::{Edge, EdgeContext, EdgeSettings, TrustedProxies};
 use federation::{
     Federation, Keys,
     client::{
@@ -22,13 +22,14 @@ use media::{
     Media, MediaNeeds, Previews, Scanner,
     storage::{Blocking, Disk, FileStorage},
 };
+use presence::Presence;
 use push::{Push, PushConfig};
 use rooms_directory::RoomDirectory;
 use rooms_history::History;
 use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_store::{RoomStore, RoomStoreConfig};
 use rooms_writer::{RoomWriter, WriterConfig};
-use sync::{Sync, SyncConfig};
+use sync::{Sync, SyncConfig, SyncNeeds};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::{Users, UsersConfig};
 
@@ -97,6 +98,8 @@ impl Base {
         accounts.registration = config.registration();
         accounts.token_cache_bytes = shares.tokens;
         accounts.body_mentions = config.body_mentions();
+        accounts.account_data = config.account_data.limits();
+        accounts.devices = config.devices.per_user;
         let users = Users::new(
             store.clone(),
             clock.clone(),
@@ -164,20 +167,41 @@ impl Base {
     }
 
     /// Authentication, rate limits and body limits of the HTTP layer.
-    fn gate(&self, config: &Config, federation: &Federation) -> Gate {
-        let gate = Gate::new(
-            self.users.clone(),
-            &config.rate_limits,
-            TrustedProxies(config.trusted_proxies.clone()),
-            self.clock.clone(),
-            &*self.random,
-        )
-        .with_bodies(config.http.bodies());
+    fn edge_context(
+        &self,
+        config: &Config,
+        federation: &Federation,
+        tasks: &TaskTracker,
+    ) -> EdgeContext {
+        let settings = EdgeSettings {
+            rate_limits: config.rate_limits.clone(),
+            trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
+            bodies: config.http.bodies(),
+            in_flight: Shares::of(config).in_flight,
+            query_access_tokens: config.http.query_access_tokens,
+            operator: config.support.operator(config.public_base_url()),
+        };
+        let users = self.users.clone();
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let pool = Arc::new(BlockingPool::new(threads, tasks.clone()));
+        let clock = self.clock.clone();
+        let context = EdgeContext::new(users, settings, clock, &*self.random, pool);
         if federation.policy().is_enabled() {
-            gate.with_servers(Arc::new(Signatures(federation.clone())))
+            context.with_servers(Arc::new(Signatures(federation.clone())))
         } else {
-            gate
+            context
         }
+    }
+
+    async fn presence(
+        &self,
+        config: &Config,
+        rooms: &RoomStore,
+        tasks: &TaskTracker,
+        quiet: CancellationToken,
+    ) -> Result<Presence, StoreError> {
+        let settings = config.presence.settings();
+        Presence::open(rooms.clone(), self.clock.clone(), &settings, tasks, quiet).await
     }
 
     /// The rooms: what users may read, and what writes to them. `stop` ends the rooms' writers.
@@ -266,20 +290,15 @@ impl App {
             },
             tasks.clone(),
         );
-        let settings = SyncConfig {
-            cache_bytes: shares.sync,
-            max_wait: config.sync.longest_wait.into(),
+        let presence = base.presence(config, &rooms, tasks, quiet.clone()).await?;
+        let needs = SyncNeeds {
+            history: history.clone(),
+            typing: writer.typing().clone(),
+            devices: devices.clone(),
+            push: push.clone(),
+            presence: presence.clone(),
         };
-        let sync = Sync::open(
-            history.clone(),
-            writer.typing().clone(),
-            devices.clone(),
-            push.clone(),
-            settings,
-            tasks,
-            quiet,
-        )
-        .await?;
+        let sync = Sync::open(needs, sync_config(config), tasks, quiet).await?;
         let api = ClientApi {
             users: users.clone(),
             devices,
@@ -291,10 +310,12 @@ impl App {
             media: media.clone(),
             previews: Previews::new(media.clone(), None, config.media.previews()),
             push,
+            presence,
             sync: sync.clone(),
             server: ServerInfo::new(
                 config.public_base_url(),
                 config.default_room_version.clone(),
+                config.support.support(),
             ),
             admin_register: AdminRegister::new(
                 config.registration_secret(),
@@ -303,11 +324,19 @@ impl App {
             ),
             turn: config.turn.servers(clock),
         };
-        let gate = base.gate(config, &federation);
+        let context = base.edge_context(config, &federation, tasks);
         let federation = base.federation_api(config, remote);
         let routes = client_api::routes(api).and(federation_api::routes(federation));
-        let edge = Arc::new(Edge::new(routes, gate));
+        let edge = Arc::new(Edge::new(routes, context));
         Ok(Self { edge, sync })
+    }
+}
+
+fn sync_config(config: &Config) -> SyncConfig {
+    SyncConfig {
+        cache_bytes: Shares::of(config).sync,
+        max_wait: config.sync.longest_wait.into(),
+        open_per_device: config.sync.open_per_device,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use database::{Position, Stamp, StoreError, server_log};
-use edge::{Connections, serve, serve_tls};
+use edge::{ConnectionLimits, Connections, TrustedProxies, serve, serve_tls};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -111,7 +111,12 @@ impl Tasks {
         tls: Option<&TlsAcceptor>,
         app: &App,
     ) -> Vec<JoinHandle<()>> {
-        let connections = Connections::new(config.http.max_connections, config.http.patience());
+        let connection_limits = ConnectionLimits {
+            total: limits::connections(config.http.max_connections),
+            per_address: config.http.max_connections_per_address,
+            trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
+        };
+        let connections = Connections::new(connection_limits, config.http.timeouts());
         let serve_on = |listener| {
             let (edge, tracker) = (app.edge.clone(), self.connections.clone());
             let serving = serve(

@@ -1,5 +1,7 @@
 //! The division of `memory.budget` among the caches.
 
+use edge::InFlightLimits;
+
 use crate::config::Config;
 
 /// Shares of `memory.budget`, in bytes.
@@ -13,6 +15,9 @@ pub(crate) struct Shares {
     pub(crate) push: u64,
     pub(crate) tokens: u64,
     pub(crate) devices: u64,
+    /// Request bodies and responses: a quarter of the budget, besides the caches' shares, but at
+    /// least two of the largest bodies.
+    pub(crate) in_flight: InFlightLimits,
 }
 
 impl Shares {
@@ -27,8 +32,14 @@ impl Shares {
             push: percent(7),
             tokens: percent(2),
             devices: percent(5),
+            in_flight: in_flight(budget / 4, config.http.bodies().large),
         }
     }
+}
+
+fn in_flight(share: u64, largest_body: usize) -> InFlightLimits {
+    let share = usize::try_from(share).unwrap_or(usize::MAX);
+    InFlightLimits::new(share.max(largest_body.saturating_mul(2)))
 }
 
 /// Starts jemalloc's background threads, which return unused memory to the system soon after it is

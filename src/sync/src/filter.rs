@@ -8,7 +8,9 @@ use std::{
 use rooms_history::EventFilter;
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UInt, UserId,
-    api::client::filter::{EventFormat, FilterDefinition, LazyLoadOptions, RoomEventFilter},
+    api::client::filter::{
+        EventFormat, Filter as EventsFilter, FilterDefinition, LazyLoadOptions, RoomEventFilter,
+    },
 };
 
 use crate::fields::Fields;
@@ -29,6 +31,7 @@ pub struct Filter {
     pub(crate) ephemeral: Selection,
     pub(crate) room_account_data: Selection,
     pub(crate) account_data: Selection,
+    pub(crate) presence: Selection,
     pub(crate) include_leave: bool,
     pub(crate) thread_counts: bool,
     pub(crate) format: Format,
@@ -82,11 +85,6 @@ impl From<&FilterDefinition> for Filter {
         let is_lazy = |options| matches!(options, LazyLoadOptions::Enabled { .. });
         let lazy =
             is_lazy(room.state.lazy_load_options) || is_lazy(room.timeline.lazy_load_options);
-        let mut global = RoomEventFilter::default();
-        global.types.clone_from(&filter.account_data.types);
-        global.not_types.clone_from(&filter.account_data.not_types);
-        let mut account_data = Selection::from(&global);
-        account_data.limit = filter.account_data.limit.map(count);
         Self {
             timeline: EventFilter::from(&room.timeline),
             timeline_limit: limit.min(GREATEST_LIMIT),
@@ -98,7 +96,8 @@ impl From<&FilterDefinition> for Filter {
             },
             ephemeral: Selection::from(&room.ephemeral),
             room_account_data: Selection::from(&room.account_data),
-            account_data,
+            account_data: Selection::from(&filter.account_data),
+            presence: Selection::from(&filter.presence),
             include_leave: room.include_leave,
             thread_counts: room.timeline.unread_thread_notifications,
             format: match filter.event_format {
@@ -132,6 +131,18 @@ impl Filter {
                 .only
                 .as_ref()
                 .is_none_or(|rooms| rooms.contains(room_id))
+    }
+}
+
+impl From<&EventsFilter> for Selection {
+    fn from(filter: &EventsFilter) -> Self {
+        let mut same = RoomEventFilter::default();
+        same.types.clone_from(&filter.types);
+        same.not_types.clone_from(&filter.not_types);
+        same.senders.clone_from(&filter.senders);
+        same.not_senders.clone_from(&filter.not_senders);
+        same.limit = filter.limit;
+        Self::from(&same)
     }
 }
 

@@ -8,6 +8,7 @@ mod fields;
 mod filter;
 mod json;
 mod notifier;
+mod open_requests;
 mod own_rooms;
 mod recent;
 mod request;
@@ -17,5 +18,5 @@ pub use crate::{
     device_lists::DeviceLists,
     filter::Filter,
     request::{StateAfter, SyncError, SyncRequest},
-    sync::{Sync, SyncConfig},
+    sync::{Sync, SyncConfig, SyncNeeds},
 };

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use database::{StoreError, UserNumber};
+use presence::SetPresence;
 use rooms_history::SyncToken;
 use rooms_store::RoomError;
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -20,6 +21,9 @@ pub struct SyncRequest {
     pub filter: Arc<Filter>,
     pub full_state: bool,
     pub state_after: StateAfter,
+    pub set_presence: SetPresence,
+    /// Whether rooms are told with how many of their members are online.
+    pub online: bool,
     /// How long to wait for news, if there are none.
     pub timeout: Duration,
 }
@@ -52,6 +56,8 @@ pub enum SyncError {
     /// The token is from a later time than now.
     #[error("since is not a token of this server")]
     BadToken,
+    #[error("too many requests of this device wait for something new")]
+    TooManyOpen,
     #[error(transparent)]
     Room(#[from] RoomError),
     #[error(transparent)]

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use database::{Read, StoreError};
 use devices::{DeviceState, Devices};
+use presence::Presence;
 use push::Push;
 use rooms_history::{History, SyncToken};
 use rooms_store::RoomStore;
@@ -14,6 +15,7 @@ use users::Users;
 use crate::{
     answer::{self, Answer},
     notifier::{Changed, Notifier},
+    open_requests::OpenRequests,
     own_rooms::OwnRoomsCache,
     recent::RecentCache,
     request::{SyncError, SyncRequest},
@@ -25,6 +27,17 @@ pub struct SyncConfig {
     pub cache_bytes: u64,
     /// How long a client may wait at most, whatever it asks for.
     pub max_wait: Duration,
+    /// Requests of one device at once.
+    pub open_per_device: usize,
+}
+
+/// The parts that an answer is built from.
+pub struct SyncNeeds {
+    pub history: History,
+    pub typing: Typing,
+    pub devices: Devices,
+    pub push: Push,
+    pub presence: Presence,
 }
 
 /// Answers `/sync`. Cheap to clone.
@@ -38,10 +51,12 @@ pub(crate) struct Parts {
     pub(crate) users: Users,
     pub(crate) push: Push,
     pub(crate) devices: Devices,
+    pub(crate) presence: Presence,
     pub(crate) notifier: Notifier,
     pub(crate) own_rooms: OwnRoomsCache,
     pub(crate) recent: RecentCache,
     max_wait: Duration,
+    open: OpenRequests,
 }
 
 impl Default for SyncConfig {
@@ -49,6 +64,7 @@ impl Default for SyncConfig {
         Self {
             cache_bytes: 8 << 20,
             max_wait: Duration::from_mins(5),
+            open_per_device: 20,
         }
     }
 }
@@ -56,16 +72,27 @@ impl Default for SyncConfig {
 impl Sync {
     /// Starts following the server's log.
     pub async fn open(
-        history: History,
-        typing: Typing,
-        devices: Devices,
-        push: Push,
+        needs: SyncNeeds,
         config: SyncConfig,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
+        let SyncNeeds {
+            history,
+            typing,
+            devices,
+            push,
+            presence,
+        } = needs;
         let rooms = history.rooms().clone();
-        let notifier = Notifier::open(rooms.store().clone(), typing.clone(), tasks, stop).await?;
+        let notifier = Notifier::open(
+            rooms.store().clone(),
+            typing.clone(),
+            presence.clone(),
+            tasks,
+            stop,
+        )
+        .await?;
         Ok(Self(Arc::new(Parts {
             users: rooms.users().clone(),
             rooms,
@@ -73,10 +100,12 @@ impl Sync {
             typing,
             push,
             devices,
+            presence,
             notifier,
             own_rooms: OwnRoomsCache::new(config.cache_bytes / 2),
             recent: RecentCache::new(config.cache_bytes / 2),
             max_wait: config.max_wait,
+            open: OpenRequests::new(config.open_per_device),
         })))
     }
 
@@ -88,6 +117,13 @@ impl Sync {
     /// The answer as JSON. Waits for it if there is nothing to tell yet; dropping the future ends the wait.
     pub async fn sync(&self, request: SyncRequest) -> Result<Vec<u8>, SyncError> {
         let parts = &*self.0;
+        let open = parts.open.open(request.user, &request.device);
+        let _open = open.ok_or(SyncError::TooManyOpen)?;
+        // Until the answer is given, the device is online.
+        let (user, device) = (request.user, request.device.as_str());
+        let connect = Box::pin(parts.presence.connect(user, device, request.set_presence));
+        // In a box, like all that is held while the client waits.
+        let _connection = Box::new(connect.await?);
         let mut since = match request.since {
             Some(token) => Some(checked(parts, token).await?),
             None => None,

@@ -1,6 +1,7 @@
 //! Errors of accounts. The api crate maps each to an errcode.
 
 use database::StoreError;
+use devices::DeviceRefusal;
 
 /// Why a name is not valid for a local user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum LoginError {
     Refused,
     #[error("this device id is empty or too long")]
     DeviceId,
+    /// The device id is a cross-signing key's, or the user has too many devices.
+    #[error(transparent)]
+    Device(#[from] DeviceRefusal),
     /// The queue of the password hasher is full.
     #[error("too many passwords are being hashed")]
     Busy,

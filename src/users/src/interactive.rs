@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use database::{Millis, StoreError, UserNumber};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    accounts::Password,
+    accounts::{Password, Registered},
     error::LoginError,
     users::{Registration, Users},
 };
@@ -22,6 +22,8 @@ use crate::{
 const LIFETIME: Duration = Duration::from_mins(30);
 const CONVERSATIONS: usize = 10_000;
 const ID_LENGTH: usize = 24;
+/// Longer parameters of a registration are not kept, and have to be repeated.
+const REMEMBERED_BYTES: usize = 2 * 1024;
 
 /// One step of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,32 @@ pub struct Attempt {
     pub proof: Proof,
 }
 
+/// Parameters of a registration, as its first request has them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NewRegistration {
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub device_id: Option<String>,
+    pub device_name: Option<String>,
+    pub inhibit_login: bool,
+    pub refresh_token: bool,
+}
+
+impl NewRegistration {
+    fn bytes(&self) -> usize {
+        let texts = [
+            &self.username,
+            &self.password,
+            &self.device_id,
+            &self.device_name,
+        ];
+        texts
+            .iter()
+            .map(|text| text.as_ref().map_or(0, String::len))
+            .sum()
+    }
+}
+
 /// Why the last attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -127,8 +155,22 @@ struct Open {
 #[derive(Clone)]
 struct Conversation {
     operation: Operation,
+    /// The user whose password counts.
+    caller: Option<UserNumber>,
     completed: Vec<Stage>,
     expires: Millis,
+    registration: Registrations,
+    /// It opened its operation and opens nothing else.
+    is_over: bool,
+}
+
+/// The part of a conversation that only registration has.
+#[derive(Clone, Default)]
+struct Registrations {
+    /// Parameters of the request that began it.
+    asked: Option<Arc<NewRegistration>>,
+    /// The account that it made, for a client that missed the response.
+    made: Option<Registered>,
 }
 
 impl Users {
@@ -162,14 +204,14 @@ impl Users {
         attempt: Option<Attempt>,
     ) -> Result<(), InteractiveError> {
         let Some(attempt) = attempt else {
-            return Err(self.challenge(operation, flows, Vec::new(), None));
+            return Err(self.challenge(operation, caller, flows, Vec::new(), None));
         };
         let now = self.0.clock.now();
         if let Some(id) = &attempt.session {
             match self.0.conversations.find(id, now) {
                 None => {
                     let refused = Some(Refusal::UnknownSession);
-                    return Err(self.challenge(operation, flows, Vec::new(), refused));
+                    return Err(self.challenge(operation, caller, flows, Vec::new(), refused));
                 }
                 Some(known) if known.operation != operation => {
                     return Err(InteractiveError::OtherOperation);
@@ -178,8 +220,8 @@ impl Users {
             }
         }
         match self.check(caller, attempt.proof).await? {
-            Ok(stage) => self.advance(operation, flows, attempt.session, stage),
-            Err(refused) => Err(self.refuse(operation, flows, attempt.session, refused)),
+            Ok(stage) => self.advance(operation, caller, flows, attempt.session, stage),
+            Err(refused) => Err(self.refuse(operation, caller, flows, attempt.session, refused)),
         }
     }
 
@@ -221,7 +263,9 @@ impl Users {
         match self.prove(user_id.as_deref(), password).await {
             Ok(proven) if proven.user == caller => Ok(Ok(Some(Stage::Password))),
             Ok(_) => Err(InteractiveError::OtherUser),
-            Err(LoginError::Refused | LoginError::DeviceId) => Ok(Err(Refusal::WrongPassword)),
+            Err(LoginError::Refused | LoginError::DeviceId | LoginError::Device(_)) => {
+                Ok(Err(Refusal::WrongPassword))
+            }
             Err(LoginError::Busy) => Err(InteractiveError::Busy),
             Err(LoginError::Store(error)) => Err(error.into()),
         }
@@ -231,6 +275,7 @@ impl Users {
     fn advance(
         &self,
         operation: Operation,
+        caller: Option<UserNumber>,
         flows: Flows,
         session: Option<String>,
         stage: Option<Stage>,
@@ -240,22 +285,22 @@ impl Users {
             return if is_complete(flows, &completed) {
                 Ok(())
             } else {
-                Err(self.challenge(operation, flows, completed, None))
+                Err(self.challenge(operation, caller, flows, completed, None))
             };
         };
         let mut open = self.0.conversations.lock();
-        // The session may have ended while a password was being checked; then it authorizes
-        // nothing.
-        let Some(known) = open.by_id.get_mut(&id) else {
+        // It may have ended while a password was being checked: then it opens nothing any more.
+        let known = open.by_id.get_mut(&id).filter(|known| !known.is_over);
+        let Some(known) = known else {
             drop(open);
             let refused = Some(Refusal::UnknownSession);
-            return Err(self.challenge(operation, flows, Vec::new(), refused));
+            return Err(self.challenge(operation, caller, flows, Vec::new(), refused));
         };
         known
             .completed
             .extend(stage.filter(|stage| !known.completed.contains(stage)));
         if is_complete(flows, &known.completed) {
-            open.by_id.remove(&id);
+            known.is_over = true;
             return Ok(());
         }
         let completed = known.completed.clone();
@@ -271,6 +316,7 @@ impl Users {
     fn refuse(
         &self,
         operation: Operation,
+        caller: Option<UserNumber>,
         flows: Flows,
         session: Option<String>,
         refused: Refusal,
@@ -287,7 +333,7 @@ impl Users {
                 completed,
                 refused,
             }),
-            None => self.challenge(operation, flows, Vec::new(), refused),
+            None => self.challenge(operation, caller, flows, Vec::new(), refused),
         }
     }
 
@@ -295,6 +341,7 @@ impl Users {
     fn challenge(
         &self,
         operation: Operation,
+        caller: Option<UserNumber>,
         flows: Flows,
         completed: Vec<Stage>,
         refused: Option<Refusal>,
@@ -303,8 +350,11 @@ impl Users {
         let now = self.0.clock.now();
         let conversation = Conversation {
             operation,
+            caller,
             completed: completed.clone(),
             expires: now.plus(LIFETIME),
+            registration: Registrations::default(),
+            is_over: false,
         };
         self.0
             .conversations
@@ -318,6 +368,73 @@ impl Users {
     }
 }
 
+impl Users {
+    /// Completes one stage of a conversation outside its request, in a web page. The request is then
+    /// repeated with `Proof::Nothing`.
+    pub async fn complete_stage(
+        &self,
+        session: &str,
+        proof: Proof,
+    ) -> Result<Result<(), Refusal>, InteractiveError> {
+        let known = self.0.conversations.find(session, self.0.clock.now());
+        let Some(known) = known else {
+            return Ok(Err(Refusal::UnknownSession));
+        };
+        let stage = match self.check(known.caller, proof).await {
+            Ok(Ok(stage)) => stage,
+            Ok(Err(refused)) => return Ok(Err(refused)),
+            Err(InteractiveError::OtherUser) => return Ok(Err(Refusal::WrongPassword)),
+            Err(error) => return Err(error),
+        };
+        let mut open = self.0.conversations.lock();
+        match open.by_id.get_mut(session).filter(|known| !known.is_over) {
+            Some(known) => {
+                let new = stage.filter(|stage| !known.completed.contains(stage));
+                known.completed.extend(new);
+                Ok(Ok(()))
+            }
+            None => Ok(Err(Refusal::UnknownSession)),
+        }
+    }
+
+    /// Keeps the parameters of a registration for the later requests of its conversation, which may
+    /// leave them out.
+    pub fn remember_registration(&self, session: &str, asked: NewRegistration) {
+        let mut open = self.0.conversations.lock();
+        if let Some(known) = open.by_id.get_mut(session)
+            && asked.bytes() <= REMEMBERED_BYTES
+        {
+            known.registration.asked = Some(Arc::new(asked));
+        }
+    }
+
+    pub fn remembered_registration(&self, session: &str) -> Option<Arc<NewRegistration>> {
+        let known = self.0.conversations.find(session, self.0.clock.now())?;
+        known.registration.asked
+    }
+
+    /// Keeps the account that a conversation made.
+    pub fn finish_registration(&self, session: &str, made: &Registered) {
+        let mut open = self.0.conversations.lock();
+        if let Some(known) = open.by_id.get_mut(session) {
+            known.registration = Registrations {
+                asked: None,
+                made: Some(made.clone()),
+            };
+        }
+    }
+
+    /// The account that this conversation made for the same request. Its last request may be
+    /// repeated, if the client missed the response.
+    pub fn finished_registration(&self, session: &str, operation: Operation) -> Option<Registered> {
+        let now = self.0.clock.now();
+        let open = self.0.conversations.lock();
+        let known = open.by_id.get(session)?;
+        let is_same = known.is_over && known.operation == operation && known.expires > now;
+        known.registration.made.clone().filter(|_| is_same)
+    }
+}
+
 impl Conversations {
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -327,7 +444,7 @@ impl Conversations {
         let open = self.lock();
         open.by_id
             .get(id)
-            .filter(|known| known.expires > now)
+            .filter(|known| known.expires > now && !known.is_over)
             .cloned()
     }
 

@@ -19,14 +19,17 @@ pub mod user_directory;
 mod users;
 
 pub use crate::{
-    account_data::{AccountData, PUSH_RULES, PushRuleChange, PushRuleError, PushRules},
+    account_data::{
+        AccountData, AccountDataError, AccountDataLimits, PUSH_RULES, PushRuleChange,
+        PushRuleError, PushRules,
+    },
     accounts::{
         Account, AccountStatus, Hashing, Logout, NewAccount, Password, PasswordHash, Registered,
     },
     error::{FilterError, LoginError, NameError, ProfileError, RegisterError, TokenError},
     interactive::{
-        Attempt, Challenge, Flows, InteractiveError, Operation, PASSWORD_FLOWS, Proof, Refusal,
-        Stage,
+        Attempt, Challenge, Flows, InteractiveError, NewRegistration, Operation, PASSWORD_FLOWS,
+        Proof, Refusal, Stage,
     },
     openid::{OPENID_LIFETIME, OpenIdToken},
     profiles::{Profile, ProfileChange, Propagation},
@@ -36,5 +39,5 @@ pub use crate::{
     },
     tables::tables,
     user_directory::{FoundUser, NameSearch},
-    users::{Registration, Users, UsersConfig},
+    users::{OnEndedDevices, Registration, Users, UsersConfig},
 };

@@ -55,6 +55,10 @@ pub static ACCOUNT_DATA: Table<(UserNumber, String), Placed<String>> = Table::ne
 /// Account data of a room by type: JSON, and its position in the log; `{}` if it was deleted.
 pub static ROOM_ACCOUNT_DATA: Table<(UserNumber, RoomNumber, String), Placed<String>> =
     Table::new("room_account_data");
+/// The size of a user's account data, without read markers. Written with it; counted at the first
+/// change where it is missing.
+pub static ACCOUNT_DATA_SIZES: Table<UserNumber, AccountDataSize> =
+    Table::new("account_data_sizes");
 /// Changes of account data, in order. Contains only the last change of each row.
 pub static ACCOUNT_DATA_LOG: Table<(UserNumber, Position), AccountDataKey> =
     Table::new("account_data_log");
@@ -156,6 +160,15 @@ pub struct DeactivationJobRow {
     pub erase: bool,
 }
 
+/// The account data of one user, global and of all rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountDataSize {
+    /// With deleted ones, whose rows remain.
+    pub rows: u64,
+    /// Of all contents.
+    pub bytes: u64,
+}
+
 /// The account data that a log entry refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountDataKey {
@@ -171,6 +184,7 @@ impl Record for OpenIdRow {}
 impl Record for ProfileRow {}
 impl Record for ProfileJobRow {}
 impl Record for DeactivationJobRow {}
+impl Record for AccountDataSize {}
 impl Record for AccountDataKey {}
 
 /// All tables of this crate, for docs/database.md.
@@ -191,6 +205,7 @@ pub fn tables() -> Vec<TableInfo> {
         ENDED_DEVICES.info(),
         ACCOUNT_DATA.info(),
         ROOM_ACCOUNT_DATA.info(),
+        ACCOUNT_DATA_SIZES.info(),
         ACCOUNT_DATA_LOG.info(),
         EARLIER_PUSH_RULES.info(),
         FILTERS.info(),

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    account_data::IgnoredCache,
+    account_data::{AccountDataLimits, IgnoredCache},
     accounts::{Hashing, Passwords},
     filters::FilterCache,
     interactive::Conversations,
@@ -33,6 +33,9 @@ pub struct UsersConfig {
     pub access_token_lifetime: Duration,
     /// Whether names in bodies are mentions.
     pub body_mentions: BodyMentions,
+    pub account_data: AccountDataLimits,
+    /// Devices that one user may have.
+    pub devices: usize,
 }
 
 /// Who may create an account through the client-server API.
@@ -64,6 +67,8 @@ impl UsersConfig {
             token_cache_bytes: 4 * 1024 * 1024,
             access_token_lifetime: Duration::from_hours(1),
             body_mentions: BodyMentions::Ignored,
+            account_data: AccountDataLimits::default(),
+            devices: 1_000,
         }
     }
 }
@@ -89,7 +94,11 @@ pub(crate) struct Parts {
     pub(crate) seen: Mutex<SeenBacklog>,
     /// Counts the commits that added a job.
     pub(crate) jobs: watch::Sender<u64>,
+    pub(crate) ended_devices: OnceLock<OnEndedDevices>,
 }
+
+/// Called with a user, and with a function that returns whether a device of the user has ended.
+pub type OnEndedDevices = Box<dyn Fn(UserNumber, &dyn Fn(&str) -> bool) + Send + Sync>;
 
 impl Users {
     pub fn new(
@@ -108,6 +117,7 @@ impl Users {
             conversations: Conversations::default(),
             seen: Mutex::default(),
             jobs: watch::Sender::new(0),
+            ended_devices: OnceLock::new(),
             store,
             clock,
             random,

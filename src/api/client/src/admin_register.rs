@@ -12,13 +12,10 @@ use std::{
 };
 
 use database::{Clock, Millis, Random};
-use edge::{ApiError, Call, Json, Routes, State};
+use edge::{ApiError, Call, Json, Routes, State, own_request};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::StatusCode;
-use ruma::api::{
-    IncomingRequest, auth_scheme::NoAuthentication, client::account::register::v3::Response,
-    error::DeserializationError, metadata,
-};
+use ruma::api::{auth_scheme::NoAuthentication, client::account::register::v3::Response, metadata};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha1::Sha1;
@@ -106,17 +103,7 @@ metadata! {
     path: "/_synapse/admin/v1/register",
 }
 
-impl IncomingRequest for NonceRequest {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        _request: http::Request<&[u8]>,
-        _path: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        Ok(Self)
-    }
-}
+own_request!(NonceRequest => Response, |_input| Ok(NonceRequest));
 
 /// Asks for an account.
 #[derive(Deserialize)]
@@ -139,17 +126,7 @@ metadata! {
     path: "/_synapse/admin/v1/register",
 }
 
-impl IncomingRequest for RegisterRequest {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        _path: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        Ok(serde_json::from_slice(request.body())?)
-    }
-}
+own_request!(RegisterRequest => Response, |input| input.json());
 
 async fn nonce(
     State(admin): State<AdminRegister>,

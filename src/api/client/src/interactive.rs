@@ -1,10 +1,13 @@
-//! Interactive auth as clients speak it: client-server API, "User-Interactive Authentication API". What it means is in
-//! `users::interactive`.
+//! Interactive auth in requests and responses: client-server API, "User-Interactive Authentication
+//! API". The rules are in `users::interactive`.
 
 use std::time::Duration;
 
-use edge::ApiError;
-use ruma::api::client::uiaa::{AuthData, UserIdentifier};
+use edge::{ApiError, Call, Class, Scheme};
+use ruma::api::{
+    Metadata,
+    client::uiaa::{AuthData, UserIdentifier},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use users::{Attempt, Challenge, InteractiveError, Password, Proof, Refusal, Stage};
@@ -12,7 +15,19 @@ use users::{Attempt, Challenge, InteractiveError, Password, Proof, Refusal, Stag
 /// When to come back after `Busy`.
 pub(crate) const BUSY: Duration = Duration::from_secs(1);
 
-/// What the client offers, out of the `auth` of its request.
+/// Charges the login class of the rate limits if the client offers a password, which is then
+/// checked.
+pub(crate) fn charge<R>(call: &Call<R>, auth: Option<&AuthData>) -> Result<(), ApiError>
+where
+    R: Metadata<Authentication: Scheme>,
+{
+    match auth {
+        Some(AuthData::Password(_)) => call.charge(Class::Login),
+        _ => Ok(()),
+    }
+}
+
+/// The attempt in the `auth` of a request.
 pub(crate) fn attempt(auth: Option<AuthData>) -> Option<Attempt> {
     let auth = auth?;
     let session = auth.session().map(str::to_owned);
@@ -95,7 +110,7 @@ fn name(stage: Stage) -> &'static str {
     }
 }
 
-fn explain(refusal: Refusal) -> (&'static str, &'static str) {
+pub(crate) fn explain(refusal: Refusal) -> (&'static str, &'static str) {
     match refusal {
         Refusal::WrongPassword => ("M_FORBIDDEN", "Wrong user name or password"),
         Refusal::WrongToken => ("M_UNAUTHORIZED", "Wrong registration token"),

@@ -12,8 +12,10 @@ mod interactive;
 mod key_backup;
 mod keys;
 mod media;
+mod online;
 mod openid;
 mod path;
+mod presence;
 mod profile;
 mod push_rules;
 mod rooms;
@@ -29,7 +31,7 @@ use edge::{FromRef, Routes};
 
 pub use crate::{
     admin_register::AdminRegister,
-    server::ServerInfo,
+    server::{ServerInfo, Support},
     voip::{Turn, TurnKey},
 };
 
@@ -46,6 +48,7 @@ pub struct ClientApi {
     pub media: ::media::Media,
     pub previews: ::media::Previews,
     pub push: ::push::Push,
+    pub presence: ::presence::Presence,
     pub sync: ::sync::Sync,
     pub server: ServerInfo,
     pub admin_register: AdminRegister,
@@ -70,6 +73,8 @@ pub fn routes(api: ClientApi) -> Routes<ClientApi> {
     let routes = push_rules::list(routes);
     let routes = rooms::list(routes);
     let routes = sync::list(routes);
+    let routes = presence::list(routes);
+    let routes = online::list(routes);
     let routes = user_directory::list(routes);
     let routes = voip::list(routes);
     let routes = media::list(routes);
@@ -99,6 +104,7 @@ part!(remote: rooms_remote::RemoteRooms);
 part!(media: ::media::Media);
 part!(previews: ::media::Previews);
 part!(push: ::push::Push);
+part!(presence: ::presence::Presence);
 part!(sync: ::sync::Sync);
 part!(server: ServerInfo);
 part!(admin_register: AdminRegister);

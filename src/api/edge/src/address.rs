@@ -1,4 +1,4 @@
-//! Whose request it is, as an address: the peer, or what a proxy that we trust says of it.
+//! The client's address: the peer of the connection, or what a trusted proxy reports.
 
 use std::{
     fmt,
@@ -79,10 +79,11 @@ impl<'de> Deserialize<'de> for Network {
 }
 
 impl TrustedProxies {
-    /// The nearest address that is not one of our proxies, from the peer towards what the header claims.
+    /// The nearest address that is not one of our proxies, from the peer towards what the header
+    /// claims.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let peer = unmapped(peer);
-        if !self.trusts(peer) {
+        if !self.contains(peer) {
             return ClientAddress(peer);
         }
         let mut client = peer;
@@ -95,20 +96,20 @@ impl TrustedProxies {
                 break;
             };
             client = unmapped(address);
-            if !self.trusts(client) {
+            if !self.contains(client) {
                 break;
             }
         }
         ClientAddress(client)
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
 }
 
 impl ClientAddress {
-    /// What rate limits count as one client: an IPv4 address, or the /64 that one IPv6 subscriber has.
+    /// One client, for limits: an IPv4 address, or the /64 network of an IPv6 subscriber.
     pub(crate) fn subscriber(self) -> IpAddr {
         match self.0 {
             IpAddr::V4(_) => self.0,
@@ -120,7 +121,7 @@ impl ClientAddress {
 }
 
 /// A dual-stack listener shows IPv4 peers as `::ffff:a.b.c.d`.
-fn unmapped(address: IpAddr) -> IpAddr {
+pub(crate) fn unmapped(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(six) => six.to_ipv4_mapped().map_or(address, IpAddr::V4),
         IpAddr::V4(_) => address,
@@ -148,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_proxy_tells_its_client() {
+    fn a_configured_proxy_reports_its_client() {
         assert_eq!(client("127.0.0.1", "198.51.100.1"), "198.51.100.1");
         assert_eq!(client("::ffff:127.0.0.1", "198.51.100.1"), "198.51.100.1");
     }
 
     #[test]
-    fn what_the_client_wrote_before_the_proxies_is_not_believed() {
+    fn addresses_that_the_client_wrote_itself_are_not_believed() {
         assert_eq!(
             client("127.0.0.1", "1.1.1.1, 198.51.100.1, 10.1.2.3"),
             "198.51.100.1"

@@ -1,64 +1,67 @@
-//! `Call<R>`: who asks, from where, for what. Made from an HTTP request by ruma's `IncomingRequest`.
+//! `Call<R>`: an authenticated, decoded request, as an axum extractor.
 //!
-//! Ruma says *that* a request has the wrong form; here it is said in the spec's errcodes. The order of checks: who asks, rate limits,
-//! then the body, so that strangers cannot make the server read much.
+//! The order of checks: path, token, rate limits, then the body, so that a client without a token
+//! cannot make the server read much.
 
-use std::{fmt::Display, sync::Arc};
+use std::sync::Arc;
 
+use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
 use bytes::Bytes;
-use http::{Method, Request, request::Parts};
-use percent_encoding::percent_decode_str;
-use ruma::api::{IncomingRequest, Metadata, error::DeserializationError};
+use http::{HeaderName, Method, request::Parts};
+use ruma::api::{IncomingRequest, Metadata};
 
 use crate::{
-    ApiError, Caller, ClientAddress, Gate, Payload, Rule, Scheme, User,
-    body::{check_form, is_json},
-    limits::{Class, Payer},
+    ApiError, Caller, Class, ClientAddress, EdgeContext, Response, Rule, Scheme, User, body,
+    budget::Reservation,
+    cors,
+    log::{Entry, Outcome},
+    parse,
 };
 
-/// A request that was let in. `caller` is a `User` where the request type asks for an access token, `Option<User>` where the
-/// token is optional, `Server` where it asks for the signature of a server, else `Anonymous`.
+/// Bodies up to this size stop counting towards the budget once they are parsed: otherwise every
+/// waiting long poll would hold a share of it. A larger body counts until its handler ends.
+const FORGOTTEN_BODY: usize = 64 * 1024;
+
+/// A request that passed authentication and limits. `caller` is a `User` if the request type asks
+/// for an access token, `Option<User>` if the token is optional, `Server` if it asks for the
+/// signature of a server, else `Anonymous`.
 pub struct Call<R: Metadata<Authentication: Scheme>> {
     pub caller: <R::Authentication as Scheme>::Caller,
     pub request: R,
     pub client: ClientAddress,
+    context: Arc<EdgeContext>,
+    /// Released with the call, at the end of the handler.
+    _body: Option<Box<Reservation>>,
 }
 
-/// A request on its way to its endpoint. Boxed, and freed before the handler runs.
-#[doc(hidden)]
-pub struct Exchange {
-    pub(crate) parts: Parts,
-    pub(crate) payload: Payload,
-    /// The path's parameters, still percent-encoded.
-    pub(crate) arguments: Vec<String>,
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// An extension of each request. [`Edge`](crate::Edge) adds it before the request is routed, and
+/// the endpoint completes it.
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    pub(crate) context: Arc<EdgeContext>,
     pub(crate) client: ClientAddress,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) entry: Entry,
+    pub(crate) rule: Rule,
+    /// Whether the endpoint's path has any.
+    pub(crate) has_parameters: bool,
 }
 
-impl<R> Call<R>
-where
-    R: IncomingRequest + Metadata<Authentication: Scheme>,
-{
-    pub(crate) async fn read(exchange: Box<Exchange>, rule: Rule) -> Result<Self, ApiError> {
-        let Exchange {
-            parts,
-            payload,
-            arguments,
-            client,
-            gate,
-        } = *exchange;
-        let caller = admit::<R::Authentication>(&gate, &parts, client, rule).await?;
-        let body = match R::METHOD {
-            Method::GET => Bytes::new(),
-            _ => payload.read(rule.body, &gate.bodies).await?,
-        };
-        caller.confirm(&parts, &body)?;
-        let request = parse(parts, &body, &arguments)?;
-        Ok(Self {
-            caller,
-            request,
-            client,
-        })
+/// The head of a request whose caller is known and charged.
+pub(crate) struct Admitted<C> {
+    pub(crate) caller: C,
+    pub(crate) client: ClientAddress,
+    pub(crate) context: Arc<EdgeContext>,
+    pub(crate) rule: Rule,
+    /// Decoded path parameters.
+    pub(crate) path: Vec<String>,
+}
+
+impl<R: Metadata<Authentication: Scheme>> Call<R> {
+    /// Charges one more token, for work that not every request of the endpoint does.
+    pub fn charge(&self, class: Class) -> Result<(), ApiError> {
+        self.context.charge(class, self.caller.user(), self.client)
     }
 
     pub(crate) fn user(&self) -> Option<&User> {
@@ -66,170 +69,125 @@ where
     }
 }
 
-/// Authenticates as the scheme asks and charges the rate limits.
-pub(crate) async fn admit<A: Scheme>(
-    gate: &Gate,
-    parts: &Parts,
-    client: ClientAddress,
-    rule: Rule,
-) -> Result<A::Caller, ApiError> {
-    let caller = A::identify(gate, parts).await?;
-    if let Some(user) = caller.user() {
-        gate.users.seen(user, client.0);
-    }
-    charge(gate, &caller, client, rule.class)?;
-    Ok(caller)
-}
+impl<R, S> FromRequest<S> for Call<R>
+where
+    R: IncomingRequest + Metadata<Authentication: Scheme> + Send + 'static,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
 
-fn charge(
-    gate: &Gate,
-    caller: &impl Caller,
-    client: ClientAddress,
-    class: Class,
-) -> Result<(), ApiError> {
-    let Some(limiter) = &gate.limiter else {
-        return Ok(());
-    };
-    let payer = match caller.user() {
-        Some(user) => Payer::User(user.number),
-        None => Payer::Address(client.subscriber()),
-    };
-    let now = gate.clock.monotonic();
-    limiter
-        .charge(Class::General, payer, now)
-        .map_err(ApiError::limit_exceeded)?;
-    if class != Class::General {
-        limiter
-            .charge(class, payer, now)
-            .map_err(ApiError::limit_exceeded)?;
-    }
-    Ok(())
-}
-
-pub(crate) fn parse<R: IncomingRequest>(
-    parts: Parts,
-    body: &Bytes,
-    arguments: &[String],
-) -> Result<R, ApiError> {
-    // Serde does not look into strings that nobody asks for.
-    str::from_utf8(body).map_err(ApiError::not_json)?;
-    check_form(body)?;
-    let decoded = arguments
-        .iter()
-        .map(|argument| percent_decode_str(argument).decode_utf8())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| ApiError::invalid_param("The path is not UTF-8"))?;
-    let arguments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
-    let request = Request::from_parts(parts, body.as_ref());
-    R::try_from_http_request_inner(request, &arguments).map_err(|error| refuse(&error, body))
-}
-
-fn refuse(error: &DeserializationError, body: &[u8]) -> ApiError {
-    match error {
-        DeserializationError::Json(error) => refuse_json(error, body),
-        DeserializationError::Utf8(error) => ApiError::not_json(error),
-        DeserializationError::Query(error) if is_missing(error) => ApiError::missing_param(error),
-        DeserializationError::Query(error) => ApiError::invalid_param(error),
-        DeserializationError::Ident(error) => ApiError::invalid_param(error),
-        DeserializationError::Header(error) => ApiError::missing_param(error),
-        other => ApiError::bad_json(other),
-    }
-}
-
-/// Whether it is JSON at all decides first: ruma may stumble over the form of a body that is broken further on.
-fn refuse_json(error: &serde_json::Error, body: &[u8]) -> ApiError {
-    if !body.is_empty() && !is_json(body) {
-        return ApiError::not_json(error);
-    }
-    if is_missing(error) {
-        ApiError::missing_param(error)
-    } else {
-        ApiError::bad_json(error)
-    }
-}
-
-/// Serde has no other way to say so.
-fn is_missing(error: &impl Display) -> bool {
-    error.to_string().starts_with("missing field")
-}
-
-#[cfg(test)]
-mod tests {
-    use ruma::api::client::{
-        alias::create_alias, message::get_message_events, profile::set_display_name,
-        redact::redact_event, state::send_state_event,
-    };
-
-    use super::*;
-
-    fn errcode<R: IncomingRequest>(uri: &str, body: &[u8], arguments: &[&str]) -> String {
-        let request = Request::builder()
-            .uri(uri)
-            .body(())
-            .expect("a valid request");
-        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let body = Bytes::copy_from_slice(body);
-        match parse::<R>(request.into_parts().0, &body, &arguments) {
-            Ok(_) => "accepted".to_owned(),
-            Err(error) => error.errcode().to_owned(),
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let (mut head, body) = request.into_parts();
+        let admitted = Admitted::of::<R>(&mut head).await?;
+        let Admitted {
+            caller,
+            client,
+            context,
+            rule,
+            path,
+        } = admitted;
+        let (body, reservation) = if R::METHOD == Method::GET {
+            (Bytes::new(), None)
+        } else {
+            let account = context.account(caller.user(), client);
+            let mut reservation = context.budget.reservation(account);
+            let limits = &context.bodies;
+            let body = body::read(body, rule.body, limits, &mut reservation).await?;
+            let is_large = body.len() > FORGOTTEN_BODY;
+            (body, is_large.then(|| Box::new(reservation)))
+        };
+        if rule.requires_body && body.trim_ascii().is_empty() {
+            return Err(ApiError::not_json("The request's body is empty"));
         }
+        caller.confirm(&head, &body)?;
+        let request = parse::parse(&*context.blocking, head, body, path).await?;
+        Ok(Self {
+            caller,
+            request,
+            client,
+            context,
+            _body: reservation,
+        })
+    }
+}
+
+impl<C: Caller> Admitted<C> {
+    /// Authenticates as `R` asks and charges the rate limits.
+    pub(crate) async fn of<R>(head: &mut Parts) -> Result<Self, ApiError>
+    where
+        R: Metadata<Authentication: Scheme<Caller = C>>,
+    {
+        let Arrival {
+            context,
+            client,
+            rule,
+            has_parameters,
+            ..
+        } = Arrival::take(head)?;
+        let path = match has_parameters {
+            true => path(head).await?,
+            false => Vec::new(),
+        };
+        let caller = match R::Authentication::identify(&context, head).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                // Guessing tokens costs the address.
+                context.charge(Class::General, None, client)?;
+                return Err(error);
+            }
+        };
+        if let Some(user) = caller.user() {
+            context.users.seen(user, client.0);
+        }
+        context.charge(Class::General, caller.user(), client)?;
+        if rule.class != Class::General {
+            context.charge(rule.class, caller.user(), client)?;
+        }
+        if rule
+            .refused_parameter
+            .is_some_and(|name| has_parameter(head, name))
+        {
+            return Err(ApiError::unserved_parameter());
+        }
+        Ok(Self {
+            caller,
+            client,
+            context,
+            rule,
+            path,
+        })
+    }
+}
+
+impl Arrival {
+    pub(crate) fn take(head: &mut Parts) -> Result<Self, ApiError> {
+        let arrival = head.extensions.remove();
+        arrival.ok_or_else(|| ApiError::internal("a request did not come through `Edge`"))
     }
 
-    #[test]
-    fn what_is_no_json_is_told_from_json_of_the_wrong_form() {
-        let of =
-            |body: &[u8]| errcode::<redact_event::v3::Request>("/", body, &["!a:b", "$a", "1"]);
-
-        assert_eq!(of(b"{\"reason\":\"a\x81\"}"), "M_NOT_JSON");
-        assert_eq!(of(b"{\"test\":\"a\x81\"}"), "M_NOT_JSON");
-        assert_eq!(of(b"{\"reason\":"), "M_NOT_JSON");
-        assert_eq!(of(b"{\"reason\":5, oh"), "M_NOT_JSON");
-        assert_eq!(of(b"[]"), "M_BAD_JSON");
-        assert_eq!(of(b"{\"reason\":5}"), "M_BAD_JSON");
-        assert_eq!(of(b"{\"reason\":\"spam\"}"), "accepted");
+    /// Logs the request and adds the headers that every response has.
+    pub(crate) fn finish(&self, route: &'static str, outcome: Outcome) -> Response {
+        let now = self.context.clock.monotonic();
+        self.entry.write(route, &outcome, now);
+        let mut response = outcome.response;
+        let headers = response.headers_mut();
+        cors::allow(headers);
+        headers.insert(REQUEST_ID, self.entry.id.header());
+        response
     }
+}
 
-    #[test]
-    fn a_missing_field_is_a_missing_parameter() {
-        let of = |body: &[u8]| errcode::<create_alias::v3::Request>("/", body, &["#a:b"]);
+fn has_parameter(head: &Parts, name: &str) -> bool {
+    let mut pairs = head.uri.query().unwrap_or_default().split('&');
+    pairs.any(|pair| pair.split('=').next() == Some(name))
+}
 
-        assert_eq!(of(b"{}"), "M_MISSING_PARAM");
-        assert_eq!(of(b"{\"room_id\":\"nonsense\"}"), "M_BAD_JSON");
-    }
-
-    #[test]
-    fn an_empty_body_is_an_empty_object() {
-        let of = |body: &[u8]| errcode::<set_display_name::v3::Request>("/", body, &["@a:b"]);
-
-        assert_eq!(of(b""), "accepted");
-    }
-
-    #[test]
-    fn a_bad_path_or_query_is_a_parameter_error() {
-        type Messages = get_message_events::v3::Request;
-
-        assert_eq!(
-            errcode::<Messages>("/?dir=b", b"", &["nonsense"]),
-            "M_INVALID_PARAM"
-        );
-        assert_eq!(
-            errcode::<Messages>("/?dir=x", b"", &["!a:b"]),
-            "M_INVALID_PARAM"
-        );
-        assert_eq!(errcode::<Messages>("/", b"", &["!a:b"]), "M_MISSING_PARAM");
-        assert_eq!(errcode::<Messages>("/?dir=b", b"", &["!a%3Ab"]), "accepted");
-        assert_eq!(
-            errcode::<Messages>("/?dir=b", b"", &["%ff"]),
-            "M_INVALID_PARAM"
-        );
-    }
-
-    #[test]
-    fn a_state_key_may_be_left_out() {
-        let path = &["!a:b", "m.room.name"];
-        assert_eq!(
-            errcode::<send_state_event::v3::Request>("/", b"{}", path),
-            "accepted"
-        );
-    }
+async fn path(head: &mut Parts) -> Result<Vec<String>, ApiError> {
+    let parameters = RawPathParams::from_request_parts(head, &())
+        .await
+        .map_err(|_| ApiError::invalid_param("The path is not UTF-8"))?;
+    Ok(parameters
+        .iter()
+        .map(|(_, value)| value.to_owned())
+        .collect())
 }

@@ -1,4 +1,5 @@
-//! Who asks: decided by the authentication that ruma's request type names ("Client authentication" of the spec).
+//! The caller of an endpoint, by the authentication scheme that ruma's request type names
+//! ("Client authentication" of the spec).
 
 use std::{borrow::Cow, future::Future};
 
@@ -12,13 +13,13 @@ use ruma::api::auth_scheme::{
 pub use users::Authenticated as User;
 use users::TokenError;
 
-use crate::{ApiError, Gate};
+use crate::{ApiError, EdgeContext};
 
-/// Nobody in particular: the endpoint asks for no token and looks at none.
+/// No user: the endpoint asks for no token and ignores any.
 #[derive(Clone, Copy, Debug)]
 pub struct Anonymous;
 
-/// What the edge itself wants to know of a caller: whom to charge and to name in the request log.
+/// A caller, as limits and the request log see it.
 pub trait Caller: Send {
     fn user(&self) -> Option<&User>;
 
@@ -47,13 +48,13 @@ impl Caller for Option<User> {
     }
 }
 
-/// An authentication scheme of ruma and the caller that it yields. A handler cannot ask for a caller that its request
-/// type does not give.
+/// An authentication scheme of ruma and the caller that it yields. A handler cannot ask for a
+/// caller that its request type does not give.
 pub trait Scheme: AuthScheme {
     type Caller: Caller;
 
     fn identify(
-        gate: &Gate,
+        context: &EdgeContext,
         parts: &Parts,
     ) -> impl Future<Output = Result<Self::Caller, ApiError>> + Send;
 }
@@ -61,7 +62,7 @@ pub trait Scheme: AuthScheme {
 impl Scheme for NoAuthentication {
     type Caller = Anonymous;
 
-    async fn identify(_gate: &Gate, _parts: &Parts) -> Result<Anonymous, ApiError> {
+    async fn identify(_context: &EdgeContext, _parts: &Parts) -> Result<Anonymous, ApiError> {
         Ok(Anonymous)
     }
 }
@@ -69,16 +70,16 @@ impl Scheme for NoAuthentication {
 impl Scheme for NoAccessToken {
     type Caller = Anonymous;
 
-    async fn identify(_gate: &Gate, _parts: &Parts) -> Result<Anonymous, ApiError> {
+    async fn identify(_context: &EdgeContext, _parts: &Parts) -> Result<Anonymous, ApiError> {
         Ok(Anonymous)
     }
 }
 
-/// Application services do not exist yet, so nobody has such a token.
+/// Application services do not exist yet, so there are no such tokens.
 impl Scheme for AppserviceTokenOptional {
     type Caller = Anonymous;
 
-    async fn identify(_gate: &Gate, _parts: &Parts) -> Result<Anonymous, ApiError> {
+    async fn identify(_context: &EdgeContext, _parts: &Parts) -> Result<Anonymous, ApiError> {
         Ok(Anonymous)
     }
 }
@@ -86,25 +87,26 @@ impl Scheme for AppserviceTokenOptional {
 impl Scheme for AccessToken {
     type Caller = User;
 
-    async fn identify(gate: &Gate, parts: &Parts) -> Result<User, ApiError> {
-        let token = token(parts).ok_or_else(ApiError::missing_token)?;
-        authenticate(gate, &token).await
+    async fn identify(context: &EdgeContext, parts: &Parts) -> Result<User, ApiError> {
+        let token = token(context, parts).ok_or_else(ApiError::missing_token)?;
+        authenticate(context, &token).await
     }
 }
 
 impl Scheme for AccessTokenOptional {
     type Caller = Option<User>;
 
-    async fn identify(gate: &Gate, parts: &Parts) -> Result<Option<User>, ApiError> {
-        match token(parts) {
-            Some(token) => Ok(Some(authenticate(gate, &token).await?)),
+    async fn identify(context: &EdgeContext, parts: &Parts) -> Result<Option<User>, ApiError> {
+        match token(context, parts) {
+            Some(token) => Ok(Some(authenticate(context, &token).await?)),
             None => Ok(None),
         }
     }
 }
 
-async fn authenticate(gate: &Gate, token: &str) -> Result<User, ApiError> {
-    gate.users
+async fn authenticate(context: &EdgeContext, token: &str) -> Result<User, ApiError> {
+    context
+        .users
         .authenticate(token)
         .await
         .map_err(|error| match error {
@@ -114,21 +116,25 @@ async fn authenticate(gate: &Gate, token: &str) -> Result<User, ApiError> {
         })
 }
 
-/// From the `Authorization` header, else from the query (deprecated, and still used by old clients).
-fn token(parts: &Parts) -> Option<Cow<'_, str>> {
-    if let Some(value) = parts.headers.get(AUTHORIZATION) {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        let token = token.trim();
-        return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.into());
+fn token<'a>(context: &EdgeContext, parts: &'a Parts) -> Option<Cow<'a, str>> {
+    if parts.headers.contains_key(AUTHORIZATION) {
+        return header_token(parts);
     }
-    let pairs = parts
-        .uri
-        .query()?
-        .split('&')
-        .filter_map(|pair| pair.split_once('='));
-    let (_, token) = pairs
-        .into_iter()
-        .find(|(name, _)| *name == "access_token")?;
+    context.query_access_tokens.then(|| query_token(parts))?
+}
+
+fn header_token(parts: &Parts) -> Option<Cow<'_, str>> {
+    let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.into())
+}
+
+/// Deprecated by the spec, and still sent by some clients.
+fn query_token(parts: &Parts) -> Option<Cow<'_, str>> {
+    let pairs = parts.uri.query()?.split('&');
+    let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
+    let (_, token) = pairs.find(|(name, _)| *name == "access_token")?;
     let token = percent_decode_str(token).decode_utf8().ok()?;
     (!token.is_empty()).then_some(token)
 }
@@ -146,26 +152,25 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_from_the_header_or_else_from_the_query() {
+    fn a_token_comes_from_the_header_or_the_query() {
+        let parts_of = |header| parts("/", Some(header));
         assert_eq!(
-            token(&parts("/", Some("Bearer abc"))).as_deref(),
+            header_token(&parts_of("Bearer abc")).as_deref(),
             Some("abc")
         );
         assert_eq!(
-            token(&parts("/", Some("bearer abc"))).as_deref(),
+            header_token(&parts_of("bearer abc")).as_deref(),
             Some("abc")
         );
-        assert_eq!(
-            token(&parts("/?a=1&access_token=x%2By", None)).as_deref(),
-            Some("x+y")
-        );
+        let parts = parts("/?a=1&access_token=x%2By", None);
+        assert_eq!(query_token(&parts).as_deref(), Some("x+y"));
     }
 
     #[test]
     fn another_scheme_or_an_empty_token_is_no_token() {
-        assert_eq!(token(&parts("/", Some("Basic abc"))), None);
-        assert_eq!(token(&parts("/", Some("Bearer "))), None);
-        assert_eq!(token(&parts("/?access_token=", None)), None);
-        assert_eq!(token(&parts("/", None)), None);
+        assert_eq!(header_token(&parts("/", Some("Basic abc"))), None);
+        assert_eq!(header_token(&parts("/", Some("Bearer "))), None);
+        assert_eq!(query_token(&parts("/?access_token=", None)), None);
+        assert_eq!(query_token(&parts("/", None)), None);
     }
 }

@@ -1,4 +1,4 @@
-//! "Web Browser Clients" of the spec: any page may call the API; browsers are told so on every answer.
+//! CORS headers, on every response: any page may call the API ("Web Browser Clients" of the spec).
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -28,7 +28,7 @@ pub(crate) fn allow(headers: &mut HeaderMap) {
     }
 }
 
-/// The answer to any `OPTIONS`: nothing but what is allowed, for a day.
+/// The response to any `OPTIONS`, which browsers may cache for a day.
 pub(crate) fn preflight() -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;

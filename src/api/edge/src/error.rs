@@ -1,16 +1,18 @@
-//! How a request is refused: status, errcode and a sentence for people ("Standard error response" of the spec).
+//! Error responses: status, errcode and a sentence for people ("Standard error response" of the
+//! spec).
 
 use std::{borrow::Cow, fmt::Display, time::Duration};
 
+use axum::response::IntoResponse;
 use database::StoreError;
 use http::{StatusCode, header::RETRY_AFTER};
 use ruma::api::error::ErrorCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::answer::{self, Response};
+use crate::{Operator, Response, response};
 
-/// A refusal. Handlers make it with one of the constructors below, which pair the spec's errcodes with their statuses.
+/// An error response. The constructors pair the spec's errcodes with their statuses.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
@@ -18,7 +20,7 @@ pub struct ApiError {
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
     extra: Option<Box<Map<String, Value>>>,
-    /// What went wrong inside: logged once, with the request's id, and never sent.
+    /// The internal cause: logged once, with the request's id, and never sent.
     cause: Option<Box<str>>,
 }
 
@@ -68,7 +70,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::MissingParam, message)
     }
 
-    /// 400 `M_BAD_JSON`: JSON, but not of the shape that the endpoint takes.
+    /// 400 `M_BAD_JSON`: JSON, but not of the expected shape.
     pub fn bad_json(message: impl Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadJson, message)
     }
@@ -88,6 +90,11 @@ impl ApiError {
     }
 
     /// 405 `M_UNRECOGNIZED`: the endpoint exists, for other methods.
+    pub(crate) fn unserved_parameter() -> Self {
+        let message = "This server does not know a parameter of this request";
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::Unrecognized, message)
+    }
+
     pub fn wrong_method() -> Self {
         let status = StatusCode::METHOD_NOT_ALLOWED;
         Self::fixed(status, ErrorCode::Unrecognized, "Method not allowed here")
@@ -102,7 +109,8 @@ impl ApiError {
         )
     }
 
-    /// 401 `M_UNKNOWN_TOKEN`. With `soft_logout` the client keeps its data and logs in again, or uses its refresh token.
+    /// 401 `M_UNKNOWN_TOKEN`. With `soft_logout` the client keeps its data and logs in again, or
+    /// uses its refresh token.
     pub fn unknown_token(soft_logout: bool) -> Self {
         let status = StatusCode::UNAUTHORIZED;
         Self::fixed(status, ErrorCode::UnknownToken, "Unrecognized access token")
@@ -118,6 +126,12 @@ impl ApiError {
         error.with("retry_after_ms", milliseconds)
     }
 
+    /// 403 `M_USER_LIMIT_EXCEEDED`: a quota of the user's account. [`Edge`](crate::Edge) adds the
+    /// required `info_uri`.
+    pub fn user_limit_exceeded(message: impl Display) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "M_USER_LIMIT_EXCEEDED", message)
+    }
+
     /// 413 `M_TOO_LARGE`.
     pub fn too_large(message: impl Display) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge, message)
@@ -129,15 +143,21 @@ impl ApiError {
         Self::fixed(status, ErrorCode::Unknown, "Internal server error").caused_by(cause)
     }
 
-    /// 503 `M_UNKNOWN`: could succeed when tried again soon. `cause` is logged, not sent.
+    /// 503 `M_UNKNOWN`: a retry may succeed. `cause` is logged, not sent.
     pub fn unavailable(cause: impl Display) -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let mut error = Self::fixed(status, ErrorCode::Unknown, "The server is busy, try again");
-        error.retry_after = Some(Duration::from_secs(1));
-        error.caused_by(cause)
+        Self::overloaded(Duration::from_secs(1)).caused_by(cause)
     }
 
-    /// 401 of interactive auth: the whole body is `information` (flows, session, completed stages, perhaps errcode and error).
+    /// 503 `M_UNKNOWN` with `Retry-After`, for a limit of the process: logged as a request only.
+    pub(crate) fn overloaded(retry_after: Duration) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut error = Self::fixed(status, ErrorCode::Unknown, "The server is busy, try again");
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    /// 401 of interactive auth: the whole body is `information` (flows, session, completed stages,
+    /// perhaps errcode and error).
     pub fn uiaa(information: impl Serialize) -> Self {
         let mut error = Self::fixed(StatusCode::UNAUTHORIZED, ErrorCode::Unknown, "");
         match serde_json::to_value(information) {
@@ -170,16 +190,27 @@ impl ApiError {
         self.cause.take()
     }
 
-    pub(crate) fn into_response(self) -> Response {
+    /// Adds the fields with which the spec has some errors refer to the operator.
+    pub(crate) fn with_operator(self, operator: &Operator) -> Self {
+        match self.errcode.as_str() {
+            "M_USER_LIMIT_EXCEEDED" => self.with("info_uri", operator.info_uri.as_str()),
+            "M_RESOURCE_LIMIT_EXCEEDED" => {
+                self.with("admin_contact", operator.admin_contact.as_str())
+            }
+            _ => self,
+        }
+    }
+
+    pub(crate) fn to_response(&self) -> Response {
         let body = ErrorBody {
             errcode: (!self.errcode.as_str().is_empty()).then_some(self.errcode.as_str()),
             error: (!self.message.is_empty()).then_some(&self.message),
             extra: self.extra.as_deref(),
         };
         let bytes = serde_json::to_vec(&body).expect("strings and JSON values always serialize");
-        let mut response = answer::json(self.status, bytes);
+        let mut response = response::json(self.status, bytes.into());
         if let Some(wait) = self.retry_after {
-            // Whole seconds, rounded up: a client that comes back then is not early.
+            // Whole seconds, rounded up, so that a client that obeys is not early.
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
@@ -190,6 +221,13 @@ impl ApiError {
     fn caused_by(mut self, cause: impl Display) -> Self {
         self.cause = Some(cause.to_string().into());
         self
+    }
+}
+
+/// For extractors and other parts of axum.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.to_response()
     }
 }
 
@@ -217,11 +255,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_limited_answer_says_when_to_come_back() {
-        let response = ApiError::limit_exceeded(Duration::from_millis(1_200)).into_response();
+    fn a_rate_limited_response_has_retry_after() {
+        let response = ApiError::limit_exceeded(Duration::from_millis(1_200)).to_response();
 
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
+
+    #[test]
+    fn errors_of_limits_refer_to_the_operator() {
+        let operator = Operator {
+            info_uri: "https://example.org/help".to_owned(),
+            admin_contact: "mailto:admin@example.org".to_owned(),
+        };
+        let user = ApiError::user_limit_exceeded("too many").with_operator(&operator);
+        let extra = user.extra.expect("there is a field");
+        assert_eq!(extra["info_uri"], "https://example.org/help");
+        let status = StatusCode::FORBIDDEN;
+        let server = ApiError::new(status, "M_RESOURCE_LIMIT_EXCEEDED", "full");
+        let extra = server.with_operator(&operator).extra;
+        let extra = extra.expect("there is a field");
+        assert_eq!(extra["admin_contact"], "mailto:admin@example.org");
     }
 
     #[test]

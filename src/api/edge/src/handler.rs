@@ -1,37 +1,23 @@
-//! Handlers are plain `async fn`s: parts of the API's state first, the `Call` last.
+//! Handlers are plain `async fn`s: parts of the API's state first, the request last.
 
 use std::future::Future;
 
+use axum::extract::{FromRef, FromRequest, State};
 use ruma::api::{IncomingRequest, Metadata};
 
-use crate::{ApiError, Call, RawCall, Respond, Response, Rule, Scheme, User, call::Exchange};
-
-/// A part of the API's state, taken as a handler's argument: `State(rooms): State<Rooms>`.
-#[derive(Clone, Copy, Debug)]
-pub struct State<T>(pub T);
-
-/// Says where in the API's state a part is found. Parts are handles that are cheap to clone.
-pub trait FromRef<S> {
-    fn from_ref(state: &S) -> Self;
-}
+use crate::{ApiError, Call, RawCall, Respond, Response, Scheme, User};
 
 /// The last argument of a handler: [`Call`] or [`RawCall`].
-pub trait Input: Send + Sized {
+pub trait Input: FromRequest<(), Rejection = ApiError> + Send + 'static {
     /// Determines path, method and authentication.
     type Request: Metadata;
-
-    #[doc(hidden)]
-    fn read(
-        exchange: Box<Exchange>,
-        rule: Rule,
-    ) -> impl Future<Output = Result<Self, ApiError>> + Send;
 
     #[doc(hidden)]
     fn user(&self) -> Option<&User>;
 }
 
-/// Implemented for `async fn(State<A>, …, Call<R>) -> Result<impl Respond, ApiError>` with up to six parts of the state, and the
-/// same with `RawCall<R>`.
+/// Implemented for `async fn(State<A>, .., Call<R>) -> Result<impl Respond, ApiError>` with up to
+/// six parts of the state, and the same with `RawCall<R>`.
 pub trait Handler<S, Arguments>: Copy + Send + Sync + 'static {
     type Input: Input;
 
@@ -44,13 +30,9 @@ pub trait Handler<S, Arguments>: Copy + Send + Sync + 'static {
 
 impl<R> Input for Call<R>
 where
-    R: IncomingRequest + Metadata<Authentication: Scheme> + Send,
+    R: IncomingRequest + Metadata<Authentication: Scheme> + Send + 'static,
 {
     type Request = R;
-
-    async fn read(exchange: Box<Exchange>, rule: Rule) -> Result<Self, ApiError> {
-        Self::read(exchange, rule).await
-    }
 
     fn user(&self) -> Option<&User> {
         self.user()
@@ -59,13 +41,9 @@ where
 
 impl<R> Input for RawCall<R>
 where
-    R: IncomingRequest + Metadata<Authentication: Scheme> + Send,
+    R: IncomingRequest + Metadata<Authentication: Scheme> + Send + 'static,
 {
     type Request = R;
-
-    async fn read(exchange: Box<Exchange>, rule: Rule) -> Result<Self, ApiError> {
-        Self::read(exchange, rule).await
-    }
 
     fn user(&self) -> Option<&User> {
         self.user()
@@ -74,11 +52,11 @@ where
 
 macro_rules! handler {
     ($($part:ident),*) => {
-        impl<S, F, Answering, Answer, I, $($part),*> Handler<S, (I, $($part,)*)> for F
+        impl<S, F, Answer, Answered, I, $($part),*> Handler<S, (I, $($part,)*)> for F
         where
-            F: Fn($(State<$part>,)* I) -> Answering + Copy + Send + Sync + 'static,
-            Answering: Future<Output = Result<Answer, ApiError>> + Send,
-            Answer: Respond,
+            F: Fn($(State<$part>,)* I) -> Answer + Copy + Send + Sync + 'static,
+            Answer: Future<Output = Result<Answered, ApiError>> + Send,
+            Answered: Respond,
             I: Input,
             $($part: FromRef<S>,)*
         {
@@ -91,8 +69,8 @@ macro_rules! handler {
             ) -> impl Future<Output = Result<Response, ApiError>> + Send {
                 // A handler may take no part of it.
                 let _ = state;
-                let answering = self($(State($part::from_ref(state)),)* input);
-                async { answering.await?.respond() }
+                let answer = self($(State($part::from_ref(state)),)* input);
+                async { answer.await?.respond() }
             }
         }
     };

@@ -1,24 +1,33 @@
-//! The edge of the house: what every HTTP API of the server needs, so that an endpoint is only "parse, one domain call, respond".
+//! The HTTP layer that every API of the server shares, built on axum: an endpoint only parses,
+//! makes one domain call and responds.
 //!
-//! [`Call`] says who asks for what; [`Routes`] is the list of endpoints; [`ApiError`] is how a request is refused;
-//! [`Edge`] answers requests (CORS, request ids, the request log, rate limits, panics) and [`serve`] speaks HTTP/1.1.
+//! [`Routes`] is the list of endpoints, turned into an axum `Router`; [`Call`] is the extractor
+//! that authenticates, applies the limits and decodes the body; [`ApiError`] is the spec's error
+//! response; [`Edge`] answers requests (CORS, request ids, the request log); [`serve`] runs
+//! connections.
 //!
-//! There is no framework between hyper and an endpoint: a client that waits in a long poll costs one connection task and
-//! one boxed future, and its request's headers are freed before it waits.
+//! Most connections wait in a long poll. Such a request holds the axum route's future and one boxed
+//! handler future: no middleware adds a future of its own, and the head of the request is freed
+//! before the handler runs.
 
 mod address;
-mod answer;
 mod body;
+mod budget;
 mod call;
 mod caller;
+mod connections;
+mod context;
 mod cors;
+mod decode;
+mod endpoint;
 mod error;
-mod gate;
 mod handler;
 mod limits;
 mod log;
 mod pages;
+mod parse;
 mod raw_call;
+mod response;
 mod routes;
 mod serve;
 mod servers;
@@ -26,20 +35,33 @@ mod service;
 mod stall;
 mod tls;
 
+pub use axum::{
+    body::Body,
+    extract::{FromRef, State},
+};
+
 pub use address::{ClientAddress, Network, NetworkError, TrustedProxies};
-pub use answer::{Body, Empty, Json, RawJson, Respond, Response, Whole};
-pub use body::{BodyLimits, Payload};
+pub use body::BodyLimits;
+pub use budget::InFlightLimits;
 pub use call::Call;
-#[doc(hidden)]
-pub use call::Exchange;
 pub use caller::{Anonymous, Caller, Scheme, User};
+pub use connections::{ConnectionLimits, ConnectionTimeouts, Connections};
+pub use context::{EdgeContext, EdgeSettings, Operator};
+pub use decode::RequestInput;
 pub use error::ApiError;
-pub use gate::Gate;
-pub use handler::{FromRef, Handler, Input, State};
+pub use handler::{Handler, Input};
 pub use limits::{Class, Rate, RateLimits};
-pub use pages::{Cut, JsonPages, PageSource, Pages};
+pub use pages::{Interrupted, JsonPages, PageSource};
 pub use raw_call::{BodyStream, RawCall};
-pub use routes::{Routes, Rule};
-pub use serve::{Connections, Patience, serve, serve_tls};
+pub use response::{AxumResponse, Empty, Json, RawJson, Respond, Response};
+pub use routes::{EndpointInfo, Routes, Rule};
+pub use serve::{serve, serve_tls};
 pub use servers::{Claiming, Server, ServerClaim, Servers};
 pub use service::Edge;
+
+/// For the expansion of [`own_request`].
+#[doc(hidden)]
+pub mod reexported {
+    pub use http;
+    pub use ruma;
+}

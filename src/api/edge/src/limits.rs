@@ -1,7 +1,8 @@
 //! Rate limits: token buckets per class of request, of a user or else of a client address.
 //!
-//! A bucket is one number (the generic cell rate algorithm): the time at which it will be full again. A full bucket is the same as
-//! none, so those are what is forgotten first; memory is bounded at about [`MOST_BUCKETS`] x 48 bytes.
+//! A bucket is one number (the generic cell rate algorithm): the time at which it will be full
+//! again. A full bucket is the same as none, so full ones are evicted first; memory is bounded at
+//! about [`MAX_BUCKETS`] x 48 bytes.
 
 use std::{
     collections::HashMap,
@@ -15,9 +16,9 @@ use database::UserNumber;
 use serde::Deserialize;
 
 const SHARDS: usize = 16;
-const MOST_BUCKETS: usize = 128 * 1024;
+const MAX_BUCKETS: usize = 128 * 1024;
 
-/// What a request does, as far as rate limits tell requests apart. Every request is `General` besides.
+/// A kind of request that has a limit of its own. Every request is charged as `General` besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     General,
@@ -25,7 +26,7 @@ pub enum Class {
     Registration,
     /// Sends an event or changes state.
     Message,
-    /// Creates, joins, knocks on or invites to a room.
+    /// Creates a room or changes a membership.
     Join,
 }
 
@@ -48,7 +49,7 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// The settings as they are written: what is left out is as by default.
+/// The settings as they are written; those left out have their defaults.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
@@ -118,9 +119,9 @@ impl Default for RateLimits {
     }
 }
 
-/// Who is charged.
+/// The owner of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Payer {
+pub(crate) enum RateLimitKey {
     User(UserNumber),
     Address(IpAddr),
 }
@@ -131,10 +132,10 @@ pub(crate) struct Limiter {
     hasher: std::hash::RandomState,
 }
 
-/// When each bucket is full again. The lock protects nothing else.
-type Shard = Mutex<HashMap<(Class, Payer), Duration>>;
+/// The time at which each bucket is full again. The lock protects nothing else.
+type Shard = Mutex<HashMap<(Class, RateLimitKey), Duration>>;
 
-/// A rate as times: what one request costs, and how much may be owed.
+/// A rate as times: the cost of one request, and how much may be owed.
 #[derive(Clone, Copy)]
 struct Interval {
     cost: Duration,
@@ -157,10 +158,15 @@ impl Limiter {
         }
     }
 
-    /// Takes one token, or says how long to wait for it.
-    pub(crate) fn charge(&self, class: Class, payer: Payer, now: Duration) -> Result<(), Duration> {
+    /// Takes one token, or returns how long to wait for it.
+    pub(crate) fn charge(
+        &self,
+        class: Class,
+        key: RateLimitKey,
+        now: Duration,
+    ) -> Result<(), Duration> {
         let interval = self.rates[class as usize];
-        let key = (class, payer);
+        let key = (class, key);
         let mut buckets = self
             .shard(&key)
             .lock()
@@ -170,14 +176,14 @@ impl Limiter {
         if owed > interval.credit {
             return Err(owed.saturating_sub(interval.credit));
         }
-        if buckets.len() >= MOST_BUCKETS / SHARDS && !buckets.contains_key(&key) {
-            forget(&mut buckets, now);
+        if buckets.len() >= MAX_BUCKETS / SHARDS && !buckets.contains_key(&key) {
+            evict(&mut buckets, now);
         }
         buckets.insert(key, now + owed);
         Ok(())
     }
 
-    fn shard(&self, key: &(Class, Payer)) -> &Shard {
+    fn shard(&self, key: &(Class, RateLimitKey)) -> &Shard {
         let hash = self.hasher.hash_one(key).to_le_bytes();
         &self.shards[usize::from(hash[0]) % SHARDS]
     }
@@ -195,10 +201,10 @@ impl Interval {
     }
 }
 
-/// Makes room: all full buckets, and where that is not a quarter, the fullest ones.
-fn forget(buckets: &mut HashMap<(Class, Payer), Duration>, now: Duration) {
+/// Evicts all full buckets and, if those are not a quarter, the fullest ones.
+fn evict(buckets: &mut HashMap<(Class, RateLimitKey), Duration>, now: Duration) {
     buckets.retain(|_, full_at| *full_at > now);
-    let keep = MOST_BUCKETS / SHARDS * 3 / 4;
+    let keep = MAX_BUCKETS / SHARDS * 3 / 4;
     if buckets.len() > keep {
         let mut times: Vec<_> = buckets.values().copied().collect();
         let surplus = times.len() - keep;
@@ -223,12 +229,12 @@ mod tests {
         })
     }
 
-    fn address(last: u16) -> Payer {
-        Payer::Address(std::net::Ipv6Addr::new(0, 0, 0, last, 0, 0, 0, 0).into())
+    fn address(last: u16) -> RateLimitKey {
+        RateLimitKey::Address(std::net::Ipv6Addr::new(0, 0, 0, last, 0, 0, 0, 0).into())
     }
 
     #[test]
-    fn a_burst_passes_and_the_next_request_is_told_how_long_to_wait() {
+    fn a_burst_passes_and_the_next_request_has_to_wait() {
         let limiter = limiter();
         let now = Duration::from_secs(100);
         for _ in 0..3 {
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn payers_and_classes_are_counted_apart() {
+    fn users_addresses_and_classes_are_counted_apart() {
         let limiter = limiter();
         let now = Duration::from_secs(100);
         for _ in 0..3 {
@@ -254,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn many_payers_do_not_grow_the_buckets_without_bound() {
+    fn many_clients_do_not_grow_the_buckets_without_bound() {
         let mut buckets = HashMap::new();
-        for number in 0..u64::try_from(MOST_BUCKETS / SHARDS).expect("small") {
-            let payer = Payer::User(UserNumber(number));
-            buckets.insert((Class::General, payer), Duration::from_secs(10 + number));
+        for number in 0..u64::try_from(MAX_BUCKETS / SHARDS).expect("small") {
+            let key = RateLimitKey::User(UserNumber(number));
+            buckets.insert((Class::General, key), Duration::from_secs(10 + number));
         }
-        forget(&mut buckets, Duration::ZERO);
-        assert!(buckets.len() <= MOST_BUCKETS / SHARDS * 3 / 4);
+        evict(&mut buckets, Duration::ZERO);
+        assert!(buckets.len() <= MAX_BUCKETS / SHARDS * 3 / 4);
     }
 }

@@ -1,90 +1,62 @@
-//! Answers that are larger than should be in memory at once: a page is made when the client has taken the one before.
+//! Responses that are larger than should be in memory at once: a page is made when the client has
+//! read the previous one.
 
-use std::{
-    fmt,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
-use http_body::Frame;
 use tokio::time::Instant;
 
-use crate::{
-    ApiError, Respond, Response,
-    answer::{Body, json_head},
-};
+use crate::{ApiError, Body, Respond, Response, response::json};
 
-/// An answer that takes longer is cut off: what its pages are made from, such as a snapshot of the database, is not to be held for
-/// ever.
-const LONGEST: Duration = Duration::from_hours(1);
+/// A response that takes longer is aborted, because it may hold a snapshot of the database.
+const TIMEOUT: Duration = Duration::from_mins(10);
 
-type Stored = Pin<Box<dyn Stream<Item = Result<Bytes, Cut>> + Send>>;
+/// 200 with JSON that is made a page at a time. In memory are one page and the unwritten part of
+/// the connection's buffer.
+#[derive(Debug)]
+pub struct JsonPages(Body);
 
-/// 200 with JSON that is made a page at a time. What is in memory is one page, and what hyper has not written yet (at most the
-/// size of its buffer, and a page).
-pub struct JsonPages(Stored);
-
-/// The body of such an answer.
-pub struct Pages(Stored);
-
-/// A page could not be made when the status had been sent already: the connection is cut, so the client knows.
+/// A page could not be made after the status had been sent. The connection is closed without the
+/// last chunk, so that the client notices.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer could not be finished")]
-pub struct Cut;
+#[error("the response could not be finished")]
+pub struct Interrupted;
 
-/// Makes the pages of one answer, in order.
+/// Makes the pages of one response, in order.
 pub trait PageSource: Send + 'static {
     /// The next page; `None` at the end.
     fn next_page(&mut self) -> impl Future<Output = Result<Option<Vec<u8>>, ApiError>> + Send;
 }
 
 impl JsonPages {
-    /// Makes the first page at once, so that what goes wrong there still is an error to the client.
+    /// Makes the first page at once: its errors are still error responses.
     pub async fn begin(mut source: impl PageSource) -> Result<Self, ApiError> {
-        let end = Instant::now() + LONGEST;
+        let deadline = Instant::now() + TIMEOUT;
         let first = source.next_page().await?.unwrap_or_default();
         let rest = stream::try_unfold(source, move |mut source| async move {
-            if Instant::now() > end {
-                tracing::warn!("an answer that a client took too slowly was cut off");
-                return Err(Cut);
+            if Instant::now() > deadline {
+                tracing::warn!("aborted a streamed response: the client reads too slowly");
+                return Err(Interrupted);
             }
             match source.next_page().await {
-                Ok(Some(page)) => Ok(Some((page.into(), source))),
+                Ok(Some(page)) => Ok(Some((page, source))),
                 Ok(None) => Ok(None),
                 Err(mut error) => {
                     let cause = error.take_cause().unwrap_or_default();
-                    tracing::error!(%cause, "an answer was cut off");
-                    Err(Cut)
+                    tracing::error!(%cause, "aborted a streamed response");
+                    Err(Interrupted)
                 }
             }
         });
-        Ok(Self(Box::pin(stream::iter([Ok(first.into())]).chain(rest))))
+        let pages = stream::iter([Ok(first)]).chain(rest);
+        Ok(Self(Body::from_stream(pages)))
     }
 }
 
 impl Respond for JsonPages {
     fn respond(self) -> Result<Response, ApiError> {
-        Ok(json_head(StatusCode::OK, Body::Pages(Pages(self.0))))
-    }
-}
-
-impl fmt::Debug for Pages {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Pages")
-    }
-}
-
-impl Pages {
-    pub(crate) fn poll_page(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let page = ready!(self.0.poll_next_unpin(context));
-        Poll::Ready(page.map(|page| page.map(Frame::data)))
+        Ok(json(StatusCode::OK, self.0))
     }
 }
 
@@ -94,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// As many pages as it says, the last of them perhaps an error.
+    /// Pages up to a number, the last of them perhaps an error.
     struct Numbers {
         next: u8,
         last: u8,
@@ -134,15 +106,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_not_made_for_ever() {
+    async fn a_response_that_takes_too_long_is_aborted() {
         let mut body = body(false, 3).await.expect("it begins");
         body.frame().await.expect("a page").expect("in time");
-        tokio::time::advance(2 * LONGEST).await;
+        tokio::time::advance(2 * TIMEOUT).await;
         assert!(body.frame().await.expect("an end").is_err());
     }
 
     #[tokio::test]
-    async fn a_failure_on_the_first_page_is_an_error_and_a_later_one_cuts_the_answer() {
+    async fn a_failure_on_the_first_page_is_an_error_and_a_later_one_aborts_the_response() {
         assert!(body(true, 0).await.is_err());
         let body = body(true, 2).await.expect("it begins");
         assert!(body.collect().await.is_err());

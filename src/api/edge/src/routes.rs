@@ -1,44 +1,49 @@
-//! The list of endpoints. Method and paths come from the request type, of all versions that ruma knows (`r0`, `v3`, `v1`,
-//! `unstable`); what else holds for an endpoint is its [`Rule`], in its line of the list.
+//! The list of endpoints. Method and paths come from the request type, of all versions that ruma
+//! knows (`r0`, `v3`, `v1`, `unstable`); everything else is the endpoint's [`Rule`], in its line of
+//! the list.
 
-use std::{collections::BTreeMap, fmt::Write as _, future::Future, pin::Pin, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 
+use axum::{
+    Router,
+    routing::{MethodFilter, on},
+};
 use http::Method;
 use ruma::api::{Metadata, path_builder::PathBuilder as _};
 
-use crate::{
-    ApiError, Class, Handler, Response, User, body::BodySize, call::Exchange, handler::Input,
-};
+use crate::{BodyLimits, Class, Handler, body::BodySize, endpoint::Endpoint, handler::Input};
 
-/// What holds for one endpoint besides its request type.
+/// Properties of one endpoint that its request type does not determine.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     pub(crate) class: Class,
     pub(crate) body: BodySize,
+    pub(crate) requires_body: bool,
+    pub(crate) refused_parameter: Option<&'static str>,
     may_omit_last: bool,
 }
 
 /// Endpoints of one API; `S` is the state that their handlers take parts of.
 pub struct Routes<S> {
     state: Arc<S>,
-    paths: BTreeMap<String, Path>,
+    router: Router,
+    endpoints: Vec<EndpointInfo>,
 }
 
-/// All endpoints at one path, by method.
-pub(crate) struct Path {
-    /// As the spec writes it: the request log's name for all of its paths.
-    pub(crate) template: &'static str,
-    endpoints: Vec<(Method, Endpoint)>,
+/// An endpoint of the list, at one of its paths.
+#[derive(Clone, Debug)]
+pub struct EndpointInfo {
+    pub method: Method,
+    /// With named parameters, such as `/_matrix/client/v3/rooms/{room_id}/join`.
+    pub template: &'static str,
+    body: BodySize,
 }
 
-pub(crate) type Endpoint = Arc<dyn Fn(Box<Exchange>) -> Work + Send + Sync>;
-pub(crate) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-/// An answer, and what the request log says of it.
-pub(crate) struct Outcome {
-    pub(crate) response: Response,
-    pub(crate) user: Option<User>,
-    pub(crate) cause: Option<Box<str>>,
+impl EndpointInfo {
+    /// The largest body that a request may have, in bytes.
+    pub fn body_limit(&self, limits: &BodyLimits) -> usize {
+        limits.bytes(self.body)
+    }
 }
 
 impl Default for Rule {
@@ -46,6 +51,8 @@ impl Default for Rule {
         Self {
             class: Class::General,
             body: BodySize::Usual,
+            requires_body: false,
+            refused_parameter: None,
             may_omit_last: false,
         }
     }
@@ -56,28 +63,44 @@ impl Rule {
         Self::default()
     }
 
-    /// Charges this bucket besides the general one.
+    /// Charges this class of the rate limits besides the general one.
     #[must_use]
     pub fn class(mut self, class: Class) -> Self {
         self.class = class;
         self
     }
 
-    /// Its body carries keys or messages for many at once.
+    /// The body carries keys or messages for many devices.
     #[must_use]
     pub fn large_body(mut self) -> Self {
         self.body = BodySize::Large;
         self
     }
 
-    /// The body may have this many bytes.
+    /// An empty body is not JSON. Elsewhere it stands for an empty object, as some clients send
+    /// none.
+    #[must_use]
+    pub fn requires_body(mut self) -> Self {
+        self.requires_body = true;
+        self
+    }
+
+    /// With this parameter in the query, a request asks for something else, which is not served.
+    #[must_use]
+    pub fn refuses_parameter(mut self, name: &'static str) -> Self {
+        self.refused_parameter = Some(name);
+        self
+    }
+
+    /// The body may have so many bytes. For handlers that take a [`RawCall`](crate::RawCall).
     #[must_use]
     pub fn body_bytes(mut self, limit: usize) -> Self {
         self.body = BodySize::Bytes(limit);
         self
     }
 
-    /// The last path parameter may be empty and then left out, with or without its slash (state keys).
+    /// The last path parameter may be empty and then left out, with or without its slash (state
+    /// keys).
     #[must_use]
     pub fn empty_last(mut self) -> Self {
         self.may_omit_last = true;
@@ -89,7 +112,8 @@ impl<S: Send + Sync + 'static> Routes<S> {
     pub fn new(state: S) -> Self {
         Self {
             state: Arc::new(state),
-            paths: BTreeMap::new(),
+            router: Router::new(),
+            endpoints: Vec::new(),
         }
     }
 
@@ -102,110 +126,65 @@ impl<S: Send + Sync + 'static> Routes<S> {
         self.add_with(handler, Rule::new())
     }
 
-    /// The endpoints of another API besides these.
+    /// Adds the endpoints of another API.
     #[must_use]
     pub fn and<T>(mut self, other: Routes<T>) -> Self {
-        for (path, endpoints) in other.paths {
-            let before = self.paths.insert(path, endpoints);
-            assert!(before.is_none(), "two APIs have endpoints at one path");
-        }
+        self.router = self.router.merge(other.router);
+        self.endpoints.extend(other.endpoints);
         self
     }
 
-    /// A path that ends in a slash is known without it, too.
+    /// A path that ends in a slash is also served without it.
     #[must_use]
     pub fn add_with<Arguments: 'static, H: Handler<S, Arguments>>(
         mut self,
         handler: H,
         rule: Rule,
     ) -> Self {
-        let state = self.state.clone();
-        let endpoint: Endpoint =
-            Arc::new(move |exchange| Box::pin(run(handler, state.clone(), exchange, rule)));
-        let method = <H::Input as Input>::Request::METHOD;
         for template in <H::Input as Input>::Request::PATH_BUILDER.all_paths() {
-            self.insert(template, template, method.clone(), &endpoint);
+            self.endpoints.push(EndpointInfo {
+                method: <H::Input as Input>::Request::METHOD,
+                template,
+                body: rule.body,
+            });
+            let endpoint = Endpoint::new(handler, self.state.clone(), rule, template);
+            self = self.insert(template, &endpoint);
             if let Some(without_slash) = template.strip_suffix('/') {
-                self.insert(without_slash, template, method.clone(), &endpoint);
+                self = self.insert(without_slash, &endpoint);
             }
             if rule.may_omit_last
                 && let Some((parent, _)) = template.rsplit_once('/')
             {
-                self.insert(parent, template, method.clone(), &endpoint);
-                self.insert(&format!("{parent}/"), template, method.clone(), &endpoint);
+                self = self.insert(parent, &endpoint);
+                self = self.insert(&format!("{parent}/"), &endpoint);
             }
         }
         self
     }
 
-    fn insert(&mut self, path: &str, template: &'static str, method: Method, endpoint: &Endpoint) {
-        let path = self.paths.entry(positional(path)).or_insert_with(|| Path {
-            template,
-            endpoints: Vec::new(),
-        });
-        let is_new = path.endpoint(&method).is_none();
-        assert!(is_new, "two endpoints for {method} {template}");
-        path.endpoints.push((method, endpoint.clone()));
+    /// Axum answers HEAD where there is GET.
+    fn insert<Arguments: 'static, H: Handler<S, Arguments>>(
+        mut self,
+        path: &str,
+        endpoint: &Endpoint<S, Arguments, H>,
+    ) -> Self {
+        let method = MethodFilter::try_from(<H::Input as Input>::Request::METHOD)
+            .expect("ruma's endpoints use methods that axum can route");
+        let route = on(method, endpoint.clone());
+        self.router = self.router.route(&positional(path), route);
+        self
     }
 
-    pub(crate) fn into_tree(self) -> matchit::Router<Path> {
-        let mut tree = matchit::Router::new();
-        for (path, endpoints) in self.paths {
-            tree.insert(path, endpoints)
-                .expect("paths of ruma's templates do not conflict");
-        }
-        tree
+    pub fn endpoints(&self) -> &[EndpointInfo] {
+        &self.endpoints
     }
-}
 
-impl Path {
-    /// GET answers HEAD as well: hyper sends its head alone.
-    pub(crate) fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
-        let wanted = if method == Method::HEAD {
-            &Method::GET
-        } else {
-            method
-        };
-        self.endpoints
-            .iter()
-            .find(|(method, _)| method == wanted)
-            .map(|(_, endpoint)| endpoint)
+    pub(crate) fn into_router(self) -> Router {
+        self.router
     }
 }
 
-async fn run<S, Arguments, H: Handler<S, Arguments>>(
-    handler: H,
-    state: Arc<S>,
-    exchange: Box<Exchange>,
-    rule: Rule,
-) -> Outcome {
-    let input = match <H::Input as Input>::read(exchange, rule).await {
-        Ok(input) => input,
-        Err(error) => return Outcome::refused(error, None),
-    };
-    let user = input.user().cloned();
-    match handler.handle(&state, input).await {
-        Ok(response) => Outcome {
-            response,
-            user,
-            cause: None,
-        },
-        Err(error) => Outcome::refused(error, user),
-    }
-}
-
-impl Outcome {
-    pub(crate) fn refused(mut error: ApiError, user: Option<User>) -> Self {
-        let cause = error.take_cause();
-        Self {
-            response: error.into_response(),
-            user,
-            cause,
-        }
-    }
-}
-
-/// The tree wants one name for a parameter that several endpoints share, and ruma has several: `{0}`, `{1}`, …
+/// Paths that share a parameter must call it the same, and ruma's do not: `{0}`, `{1}`, and so on.
 fn positional(template: &str) -> String {
     let mut path = String::with_capacity(template.len());
     let mut count = 0;

@@ -1,55 +1,41 @@
-//! HTTP/1.1 on a listener: connections are bounded in number, slow heads and stalled readers are cut off, shutdown lets what runs
-//! finish.
+//! Connections of a listener: they are bounded in number, slow heads and stalled readers are
+//! disconnected, and shutdown lets requests in flight finish.
 //!
-//! Hyper's connection is driven directly, with its smallest read buffer: most connections wait in a long poll, and this is
-//! most of what such a one costs.
+//! Hyper's connections are driven directly, not by `axum::serve`, with hyper's smallest read
+//! buffer: most connections wait in a long poll, and the buffer is most of the memory of such a
+//! connection.
 
 use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::Map};
 use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::Service,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Edge, Payload, Response, service::Answering, stall::Watched, tls};
+use crate::{
+    Body, ConnectionTimeouts, Connections, Edge, Response, connections::ConnectionPermit,
+    service::Answering, stall::Watched, tls::Handshake,
+};
 
-/// The longest head (request line and headers); the buffer starts at 8 KiB and seldom grows.
-pub(crate) const LONGEST_HEAD: usize = 32 * 1024;
+/// The longest head (request line and headers). The buffer starts at 8 KiB and seldom grows.
+pub(crate) const MAX_HEAD: usize = 32 * 1024;
 
-/// How long the accept loop rests when the process has no file descriptors left.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Pauses after errors of `accept`, doubled from the first to the last.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Bounds on all connections of a server, over all of its listeners.
-#[derive(Clone)]
-pub struct Connections {
-    slots: Arc<Semaphore>,
-    patience: Patience,
-}
-
-/// How long a client may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// To send a request's head; also how long a connection may idle between requests.
-    pub head: Duration,
-    /// To take 16 KiB of an answer.
-    pub stall: Duration,
-}
-
-impl Connections {
-    pub fn new(most: usize, patience: Patience) -> Self {
-        let slots = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { slots, patience }
-    }
-}
-
-/// Accepts until `shutdown`; each connection is a task of `tasks` and ends by itself after its current request.
+/// Accepts until `shutdown`. Each connection is a task of `tasks`, which then ends after its
+/// current request.
 pub async fn serve(
     listener: TcpListener,
     edge: Arc<Edge>,
@@ -60,7 +46,7 @@ pub async fn serve(
     accept_all(listener, None, edge, connections, tasks, shutdown).await;
 }
 
-/// The same over TLS. HTTP/2 is spoken where the acceptor's settings offer it and the client chooses it.
+/// The same over TLS, with HTTP/2 if the acceptor's settings offer it and the client chooses it.
 pub async fn serve_tls(
     listener: TcpListener,
     tls: TlsAcceptor,
@@ -80,70 +66,92 @@ async fn accept_all(
     tasks: TaskTracker,
     shutdown: CancellationToken,
 ) {
+    let mut backoff = FIRST_BACKOFF;
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &connections) => accepted,
             () = shutdown.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer, slot)) => {
-                let visitor = Visitor {
+            Ok(None) => backoff = FIRST_BACKOFF,
+            Ok(Some((stream, peer, permit))) => {
+                backoff = FIRST_BACKOFF;
+                let service = PeerService {
                     edge: edge.clone(),
                     peer,
                 };
-                let patience = connections.patience;
+                let timeouts = connections.timeouts;
                 let shutdown = shutdown.clone();
                 match &tls {
-                    None => tasks.spawn(connection(stream, visitor, patience, shutdown, slot)),
+                    None => {
+                        let stream = Watched::new(stream, timeouts.stall, permit);
+                        tasks.spawn(connection(stream, service, timeouts, shutdown))
+                    }
                     Some(tls) => {
                         let handshake = tls.accept(stream);
-                        tasks.spawn(tls::connection(
-                            handshake,
-                            visitor,
-                            patience,
-                            tasks.clone(),
-                            shutdown,
-                            slot,
-                        ))
+                        let accepted = Handshake { handshake, permit };
+                        let streams = tasks.clone();
+                        tasks.spawn(accepted.connection(service, timeouts, streams, shutdown))
                     }
                 };
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                tracing::warn!(%error, "could not accept a connection");
+                let pause = tokio::time::sleep(backoff);
+                if shutdown.run_until_cancelled(pause).await.is_none() {
+                    return;
+                }
+                backoff = (2 * backoff).min(MAX_BACKOFF);
             }
         }
     }
 }
 
-/// A slot first: where there is none, new connections wait in the kernel's queue.
+/// Waits for a permit first: without one, new connections stay in the kernel's queue. `None` for a
+/// connection that failed or is one too many from its address, which closes it.
 async fn accept(
     listener: &TcpListener,
     connections: &Connections,
-) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-    let slot = connections
-        .slots
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, peer.ip(), slot))
+) -> io::Result<Option<(TcpStream, IpAddr, ConnectionPermit)>> {
+    let total = connections.permit().await;
+    let (stream, peer) = match listener.accept().await {
+        Ok(accepted) => accepted,
+        Err(error) if is_of_one_connection(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(permit) = connections.admit(total, peer.ip()) else {
+        tracing::debug!(address = %peer.ip(), "refused a connection: too many from this address");
+        return Ok(None);
+    };
+    // Fails only if the client is gone again.
+    Ok(stream
+        .set_nodelay(true)
+        .is_ok()
+        .then_some((stream, peer.ip(), permit)))
+}
+
+/// Whether only this connection is affected, and not the listener or the process.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
 }
 
 pub(crate) async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    visitor: Visitor,
-    patience: Patience,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: PeerService,
+    timeouts: ConnectionTimeouts,
     shutdown: CancellationToken,
-    _slot: OwnedSemaphorePermit,
 ) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.head)
-        .max_buf_size(LONGEST_HEAD)
-        .serve_connection(TokioIo::new(Watched::new(stream, patience.stall)), visitor);
+        .header_read_timeout(timeouts.head)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -153,23 +161,27 @@ pub(crate) async fn connection(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended early");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
-/// The other end of one connection.
-pub(crate) struct Visitor {
+/// Answers the requests of one connection.
+pub(crate) struct PeerService {
     edge: Arc<Edge>,
     peer: IpAddr,
 }
 
-impl Service<Request<Incoming>> for Visitor {
+impl Service<Request<Incoming>> for PeerService {
     type Response = Response;
     type Error = Infallible;
     type Future = Map<Answering, fn(Response) -> Result<Response, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answering = self.edge.answer(request.map(Payload::Network), self.peer);
+        let request = request.map(|body| match body.is_end_stream() {
+            true => Body::empty(),
+            false => Body::new(body),
+        });
+        let answering = self.edge.answer(request, self.peer);
         answering.map(Ok::<Response, Infallible> as fn(_) -> _)
     }
 }

@@ -1,12 +1,13 @@
-//! Requests of other servers. They are signed, body included (server-server API, "Request Authentication"), so who has sent
-//! one is known only once its body is there: first a claim, then its proof.
+//! Requests of other servers. They are signed, body included (server-server API, "Request
+//! Authentication"), so the sender is known only once its body is there: first a claim, then its
+//! proof.
 
 use std::{future::Future, pin::Pin};
 
 use http::request::Parts;
 use ruma::{OwnedServerName, ServerName, api::federation::authentication::ServerSignatures};
 
-use crate::{ApiError, Caller, Gate, Scheme, User};
+use crate::{ApiError, Caller, EdgeContext, Scheme, User};
 
 /// Checks who has sent a request. Implemented by the API whose endpoints ask for servers.
 pub trait Servers: Send + Sync {
@@ -43,8 +44,11 @@ impl Caller for Server {
 impl Scheme for ServerSignatures {
     type Caller = Server;
 
-    async fn identify(gate: &Gate, parts: &Parts) -> Result<Server, ApiError> {
-        let servers = gate.servers.as_ref().ok_or_else(ApiError::unrecognized)?;
+    async fn identify(context: &EdgeContext, parts: &Parts) -> Result<Server, ApiError> {
+        let servers = context
+            .servers
+            .as_ref()
+            .ok_or_else(ApiError::unrecognized)?;
         let claim = servers.claim(parts).await?;
         Ok(Server {
             name: claim.origin().to_owned(),

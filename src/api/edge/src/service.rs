@@ -1,135 +1,81 @@
-//! From an HTTP request to its answer: find the endpoint, run it, and put on every answer what every answer has.
-//!
-//! One service instead of a stack of layers. While a handler waits, a request is one boxed future and the few words of
-//! [`Answering`].
+//! From an HTTP request to its response: axum's router finds and runs the endpoint.
 
 use std::{
+    convert::Infallible,
     net::IpAddr,
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use futures_util::{FutureExt as _, future::CatchUnwind};
-use http::{HeaderName, Method, Request, request::Parts};
+use axum::{Router, extract::Request, routing::future::RouteFuture};
+use http::Method;
+use tower_service::Service as _;
 
 use crate::{
-    ApiError, Gate, Payload, Response, Routes,
-    call::Exchange,
+    ApiError, Class, EdgeContext, Response, Routes, Rule,
+    call::Arrival,
     cors,
-    log::{Entry, RequestId},
-    routes::{Outcome, Path, Work},
+    log::{Entry, Outcome, RequestId},
 };
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers requests. Shared by all connections.
 pub struct Edge {
-    tree: matchit::Router<Path>,
-    gate: Arc<Gate>,
+    router: Router,
+    context: Arc<EdgeContext>,
     requests: AtomicU64,
-    panics: AtomicU64,
 }
 
-/// An answer in the making.
-pub struct Answering {
-    edge: Arc<Edge>,
-    entry: Entry,
-    stage: Stage,
-}
-
-enum Stage {
-    Running(CatchUnwind<AssertUnwindSafe<Work>>),
-    /// Boxed, so that a request that waits does not carry the room for its answer.
-    Done(Option<Box<Outcome>>),
-}
+/// The response to one request, in the making. There is no middleware: a waiting request is axum's
+/// future, and in it the endpoint's.
+pub struct Answering(RouteFuture<Infallible>);
 
 impl Edge {
-    pub fn new<S: Send + Sync + 'static>(routes: Routes<S>, gate: Gate) -> Self {
+    pub fn new<S: Send + Sync + 'static>(routes: Routes<S>, context: EdgeContext) -> Self {
+        let router = routes
+            .into_router()
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method);
         Self {
-            tree: routes.into_tree(),
-            gate: Arc::new(gate),
+            // Turns handlers into services once, not for each request.
+            router: router.with_state(()),
+            context: Arc::new(context),
             requests: AtomicU64::new(0),
-            panics: AtomicU64::new(0),
         }
     }
 
-    /// How many requests ended in a panic. Not one should: a panic is a bug that was contained.
+    /// Requests that ended in a panic. More than none is a bug.
     pub fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+        self.context.panics()
     }
 
-    /// `peer` is the other end of the connection, not yet what a proxy says of it.
-    pub fn answer(self: &Arc<Self>, request: Request<Payload>, peer: IpAddr) -> Answering {
-        let (parts, payload) = request.into_parts();
-        let mut entry = Entry {
+    /// Bytes of request bodies and responses that are in memory.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.context.budget.in_flight()
+    }
+
+    /// `peer` is the other end of the connection, which may be a proxy.
+    pub fn answer(&self, mut request: Request, peer: IpAddr) -> Answering {
+        let entry = Entry {
             id: RequestId {
-                boot: self.gate.boot,
+                boot: self.context.boot,
                 number: self.requests.fetch_add(1, Ordering::Relaxed),
             },
-            method: parts.method.clone(),
-            route: "unknown",
-            started: self.gate.clock.monotonic(),
+            method: request.method().clone(),
+            started: self.context.clock.monotonic(),
         };
-        let stage = self.begin(parts, payload, peer, &mut entry);
-        Answering {
-            edge: self.clone(),
+        let arrival = Arrival {
+            context: self.context.clone(),
+            client: self.context.proxies.client(peer, request.headers()),
             entry,
-            stage,
-        }
-    }
-
-    fn begin(&self, parts: Parts, payload: Payload, peer: IpAddr, entry: &mut Entry) -> Stage {
-        if parts.method == Method::OPTIONS {
-            entry.route = "preflight";
-            let response = cors::preflight();
-            return Stage::Done(Some(Box::new(Outcome {
-                response,
-                user: None,
-                cause: None,
-            })));
-        }
-        let Ok(found) = self.tree.at(parts.uri.path()) else {
-            return Stage::refuse(ApiError::unrecognized());
+            rule: Rule::default(),
+            has_parameters: false,
         };
-        entry.route = found.value.template;
-        let Some(endpoint) = found.value.endpoint(&parts.method) else {
-            return Stage::refuse(ApiError::wrong_method());
-        };
-        let arguments = found
-            .params
-            .iter()
-            .map(|(_, value)| value.to_owned())
-            .collect();
-        let client = self.gate.proxies.client(peer, &parts.headers);
-        let gate = self.gate.clone();
-        let work = endpoint(Box::new(Exchange {
-            parts,
-            payload,
-            arguments,
-            client,
-            gate,
-        }));
-        Stage::Running(AssertUnwindSafe(work).catch_unwind())
-    }
-
-    fn finish(&self, entry: &Entry, outcome: Outcome) -> Response {
-        entry.write(&outcome, self.gate.clock.monotonic());
-        let mut response = outcome.response;
-        let headers = response.headers_mut();
-        cors::allow(headers);
-        headers.insert(REQUEST_ID, entry.id.header());
-        response
-    }
-}
-
-impl Stage {
-    fn refuse(error: ApiError) -> Self {
-        Self::Done(Some(Box::new(Outcome::refused(error, None))))
+        request.extensions_mut().insert(arrival);
+        Answering(self.router.clone().call(request))
     }
 }
 
@@ -137,26 +83,35 @@ impl Future for Answering {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        let outcome = match &mut self.stage {
-            Stage::Done(outcome) => *outcome.take().expect("no poll after the answer"),
-            Stage::Running(work) => match ready!(work.poll_unpin(context)) {
-                Ok(outcome) => outcome,
-                Err(panic) => {
-                    self.edge.panics.fetch_add(1, Ordering::Relaxed);
-                    Outcome::refused(ApiError::internal(panic_text(&*panic)), None)
-                }
-            },
-        };
-        // Free what the handler held before the answer is written to a slow client.
-        self.stage = Stage::Done(None);
-        Poll::Ready(self.edge.finish(&self.entry, outcome))
+        let polled = Pin::new(&mut self.0).poll(context);
+        polled.map(|response| response.unwrap_or_else(|never| match never {}))
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", text.unwrap_or("no message"))
+async fn unknown_path(request: Request) -> Response {
+    outside_endpoints(request, ApiError::unrecognized())
+}
+
+async fn wrong_method(request: Request) -> Response {
+    outside_endpoints(request, ApiError::wrong_method())
+}
+
+/// CORS preflights are free; other requests that match no endpoint are charged to the address.
+fn outside_endpoints(request: Request, error: ApiError) -> Response {
+    let (mut head, _) = request.into_parts();
+    let arrival = match Arrival::take(&mut head) {
+        Ok(arrival) => arrival,
+        Err(error) => return error.to_response(),
+    };
+    if head.method == Method::OPTIONS {
+        let outcome = Outcome {
+            response: cors::preflight(),
+            user: None,
+            cause: None,
+        };
+        return arrival.finish("preflight", outcome);
+    }
+    let charged = arrival.context.charge(Class::General, None, arrival.client);
+    let error = charged.err().unwrap_or(error);
+    arrival.finish("unknown", Outcome::refused(error, None))
 }

@@ -1,5 +1,5 @@
-//! A connection whose other end has to take what it is sent. One that does not would hold an answer, and what is still to become
-//! one, for as long as it likes.
+//! A socket whose peer must keep reading. Otherwise a slow reader could hold a response, and the
+//! data it is made from, for as long as it likes.
 
 use std::{
     io::{self, IoSlice},
@@ -13,29 +13,31 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// What has to be taken within the timeout, in bytes, by whoever does not take all.
-const LEAST: usize = 16 * 1024;
+/// Bytes that the peer must read in each period of the timeout, unless it reads everything.
+const PROGRESS_BYTES: usize = 16 * 1024;
 
-/// Fails a write with `TimedOut` when the other end takes too little.
-pub(crate) struct Watched<S> {
+/// Fails a write with `TimedOut` if the peer reads too little. Also holds the connection's permit.
+pub(crate) struct Watched<S, P> {
     stream: S,
     timeout: Duration,
-    /// While more is to be written than the other end takes.
+    /// While there is more to write than the peer reads.
     stall: Option<Stall>,
+    _permit: P,
 }
 
 struct Stall {
     end: Pin<Box<Sleep>>,
-    /// Bytes since it began.
-    taken: usize,
+    /// Bytes since the period began.
+    written: usize,
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
-    pub(crate) fn new(stream: S, timeout: Duration) -> Self {
+impl<S: AsyncWrite + Unpin, P> Watched<S, P> {
+    pub(crate) fn new(stream: S, timeout: Duration, permit: P) -> Self {
         Self {
             stream,
             timeout,
             stall: None,
+            _permit: permit,
         }
     }
 
@@ -46,8 +48,8 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = written {
             if let (Some(stall), Ok(bytes)) = (&mut self.stall, &written) {
-                stall.taken += bytes;
-                if stall.taken >= LEAST {
+                stall.written += bytes;
+                if stall.written >= PROGRESS_BYTES {
                     self.stall = None;
                 }
             }
@@ -55,14 +57,14 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
         }
         let stall = self.stall.get_or_insert_with(|| Stall {
             end: Box::pin(sleep(self.timeout)),
-            taken: 0,
+            written: 0,
         });
         let ended = stall.end.as_mut().poll(context);
         ended.map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Watched<S, P> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -96,7 +98,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Watched<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -117,9 +119,9 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_mins(1);
 
-    fn connection() -> (Watched<DuplexStream>, DuplexStream) {
+    fn connection() -> (Watched<DuplexStream, ()>, DuplexStream) {
         let (ours, theirs) = duplex(1024);
-        (Watched::new(ours, TIMEOUT), theirs)
+        (Watched::new(ours, TIMEOUT, ()), theirs)
     }
 
     /// Reads this much every half minute.
@@ -131,29 +133,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_or_too_little_is_cut_off() {
+    async fn a_peer_that_reads_nothing_or_too_little_is_cut_off() {
         let (mut ours, theirs) = connection();
         let error = ours.write_all(&[0; 4096]).await.expect_err("nobody reads");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(theirs);
 
         let (mut ours, theirs) = connection();
-        let written = async move { ours.write_all(&vec![0; 64 * LEAST]).await };
+        let written = async move { ours.write_all(&vec![0; 64 * PROGRESS_BYTES]).await };
         let (written, ()) = tokio::join!(written, read_slowly(theirs, 100));
         let error = written.expect_err("it would take days");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_enough_may_take_long() {
+    async fn a_peer_that_reads_enough_may_take_long() {
         let (mut ours, theirs) = connection();
-        let written = async move { ours.write_all(&vec![0; 64 * LEAST]).await };
-        let (written, ()) = tokio::join!(written, read_slowly(theirs, LEAST));
-        written.expect("all is taken");
+        let written = async move { ours.write_all(&vec![0; 64 * PROGRESS_BYTES]).await };
+        let (written, ()) = tokio::join!(written, read_slowly(theirs, PROGRESS_BYTES));
+        written.expect("everything is read");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_rests_is_not_stalled() {
+    async fn an_idle_connection_is_not_stalled() {
         let (mut ours, mut theirs) = connection();
         for _ in 0..3 {
             let write = async {
@@ -162,7 +164,7 @@ mod tests {
             };
             let mut buffer = [0; 4096];
             let (written, read) = tokio::join!(write, theirs.read_exact(&mut buffer));
-            written.expect("it is taken");
+            written.expect("it is read");
             read.expect("it arrives");
             sleep(2 * TIMEOUT).await;
         }

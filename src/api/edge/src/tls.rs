@@ -16,57 +16,67 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{Accept, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Patience,
-    serve::{self, LONGEST_HEAD, Visitor},
+    ConnectionTimeouts,
+    connections::ConnectionPermit,
+    serve::{self, MAX_HEAD, PeerService},
     stall::Watched,
 };
 
 /// Requests of one connection at once.
 const MOST_STREAMS: u32 = 128;
 
-pub(crate) async fn connection(
-    handshake: Accept<TcpStream>,
-    visitor: Visitor,
-    patience: Patience,
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
-    slot: OwnedSemaphorePermit,
-) {
-    let accepted = timeout(patience.head, handshake);
-    let stream = match shutdown.run_until_cancelled(accepted).await {
-        Some(Ok(Ok(stream))) => stream,
-        Some(Ok(Err(error))) => {
-            tracing::debug!(%error, "a TLS handshake failed");
-            return;
+/// A connection that begins.
+pub(crate) struct Handshake {
+    pub(crate) handshake: Accept<TcpStream>,
+    pub(crate) permit: ConnectionPermit,
+}
+
+impl Handshake {
+    /// `tasks` run the requests of HTTP/2.
+    pub(crate) async fn connection(
+        self,
+        service: PeerService,
+        timeouts: ConnectionTimeouts,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) {
+        let accepted = timeout(timeouts.head, self.handshake);
+        let stream = match shutdown.run_until_cancelled(accepted).await {
+            Some(Ok(Ok(stream))) => stream,
+            Some(Ok(Err(error))) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                return;
+            }
+            Some(Err(_)) | None => return,
+        };
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Watched::new(stream, timeouts.stall, self.permit);
+        if is_http2 {
+            http2(stream, service, timeouts, tasks, shutdown).await;
+        } else {
+            serve::connection(stream, service, timeouts, shutdown).await;
         }
-        Some(Err(_)) | None => return,
-    };
-    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2(stream, visitor, patience, tasks, shutdown, slot).await;
-    } else {
-        serve::connection(stream, visitor, patience, shutdown, slot).await;
     }
 }
 
 /// A connection without requests ends after the same time as one of HTTP/1.1.
 async fn http2(
-    stream: TlsStream<TcpStream>,
-    visitor: Visitor,
-    patience: Patience,
+    stream: Watched<TlsStream<TcpStream>, ConnectionPermit>,
+    service: PeerService,
+    timeouts: ConnectionTimeouts,
     tasks: TaskTracker,
     shutdown: CancellationToken,
-    _slot: OwnedSemaphorePermit,
 ) {
     let requests = Arc::new(Use::default());
     let counted = requests.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let running = Running::new(&counted);
-        let answering = visitor.call(request);
+        let answering = service.call(request);
         async move {
             let _running = running;
             answering.await
@@ -75,10 +85,10 @@ async fn http2(
     let connection = http2::Builder::new(Tasks(tasks))
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(u32::try_from(LONGEST_HEAD).unwrap_or(u32::MAX))
-        .keep_alive_interval(patience.stall)
-        .keep_alive_timeout(patience.stall)
-        .serve_connection(TokioIo::new(Watched::new(stream, patience.stall)), service);
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .keep_alive_interval(timeouts.stall)
+        .keep_alive_timeout(timeouts.stall)
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -86,7 +96,7 @@ async fn http2(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = requests.idle(patience.head) => {
+        () = requests.idle(timeouts.head) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -12,8 +12,11 @@ pub(crate) fn refuse(error: RoomError) -> ApiError {
         | RoomError::UnknownAlias
         | RoomError::Remote(_) => ApiError::not_found(error),
         RoomError::NotInRoom => ApiError::forbidden("Your server is not in this room"),
-        RoomError::Forbidden(_) | RoomError::StillInRoom => ApiError::forbidden(error),
-        RoomError::Invalid(_) => ApiError::invalid_param(error),
+        RoomError::Forbidden(_) | RoomError::StillInRoom | RoomError::NotBanned => {
+            ApiError::forbidden(error)
+        }
+        RoomError::InviteBlocked => ApiError::new(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", error),
+        RoomError::Invalid(_) | RoomError::InitialState(_) => ApiError::invalid_param(error),
         RoomError::BadContent(_) => ApiError::bad_json(error),
         RoomError::TooLarge => ApiError::too_large(error),
         RoomError::UnsupportedVersion(_) => ApiError::new(

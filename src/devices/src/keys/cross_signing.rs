@@ -46,7 +46,7 @@ impl Devices {
         let given = upload.keys();
         if given
             .iter()
-            .any(|(_, key)| key.object.signed.len() > self.0.limits.key_bytes)
+            .any(|(_, key)| key.object.bytes() > self.0.limits.key_bytes)
         {
             return Err(KeyError::TooLarge("key object"));
         }

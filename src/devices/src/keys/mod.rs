@@ -32,6 +32,7 @@ pub use self::{
 };
 pub(crate) use self::{
     forget::{forget_all_devices, forget_device, forget_user},
+    query::is_cross_signing_key,
     tables::tables,
     upload::store,
 };

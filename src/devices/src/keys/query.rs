@@ -34,6 +34,16 @@ pub struct UserKeys {
 /// Signatures that were uploaded after the key, by signed key: (user id, signing key, signature).
 type Added<'a> = HashMap<String, Vec<(&'a str, String, String)>>;
 
+/// Whether a user has a cross-signing key of this id.
+pub(crate) async fn is_cross_signing_key(
+    db: &impl Read,
+    user: UserNumber,
+    id: &str,
+) -> Result<bool, StoreError> {
+    let keys = db.page(CROSS_SIGNING_KEYS.under(user), 3).await?;
+    Ok(keys.iter().any(|(_, key)| key.public_key == id))
+}
+
 /// The keys of `owner` as `reader` sees them: of these devices, or of all if the list is empty.
 pub async fn query(
     db: &impl Read,

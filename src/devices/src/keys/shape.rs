@@ -82,7 +82,16 @@ impl SignedObject {
         Ok((Self { signed, signatures }, fields))
     }
 
-    /// What one user signed, by the id of the signing key.
+    /// Bytes with all signatures, for the limit of a key's size.
+    pub(crate) fn bytes(&self) -> usize {
+        let signatures = self.signatures.iter().map(|(user, signatures)| {
+            let signatures = signatures.iter().map(|(key, text)| key.len() + text.len());
+            user.len() + signatures.sum::<usize>()
+        });
+        self.signed.len() + signatures.sum::<usize>()
+    }
+
+    /// The signatures of one user, by the id of the signing key.
     pub(crate) fn signatures_of(&self, user_id: &str) -> BTreeMap<String, String> {
         self.signatures.get(user_id).cloned().unwrap_or_default()
     }

@@ -73,7 +73,7 @@ fn check_sizes(upload: &KeyUpload, limits: &Limits) -> Result<(), KeyError> {
     let identity = upload
         .device_keys
         .as_ref()
-        .map_or(0, |keys| keys.object.signed.len());
+        .map_or(0, |keys| keys.object.bytes());
     if largest.max(identity) > limits.key_bytes {
         return Err(KeyError::TooLarge("key object"));
     }

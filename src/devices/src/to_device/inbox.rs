@@ -2,7 +2,9 @@
 
 use database::{Position, Read, Stamp, StoreError, Txn, UserNumber};
 
-use super::tables::{DROPPED_MESSAGES, INBOX, SENT_MESSAGES, SENT_MESSAGES_LOG};
+use super::tables::{
+    DROPPED_MESSAGES, INBOX, INBOX_SIZES, InboxSize, SENT_MESSAGES, SENT_MESSAGES_LOG,
+};
 use crate::handle::Devices;
 
 /// Messages deleted in one commit.
@@ -49,9 +51,17 @@ impl Devices {
                 let received = INBOX.under((user, device)).through((user, device, up_to));
                 let received = txn.page(received, CHUNK).await?;
                 let mut bytes = 0;
+                let size = txn.get(INBOX_SIZES.at((user, device))).await?;
+                let mut counted = size;
                 for ((_, _, position), event) in &received {
                     txn.delete(INBOX.at((user, device, *position)));
                     bytes += event.len() as u64;
+                    if let Some(size) = &mut counted {
+                        size.remove(*position, event);
+                    }
+                }
+                if let Some(counted) = counted.filter(|counted| Some(*counted) != size) {
+                    txn.put(INBOX_SIZES.at((user, device)), &counted);
                 }
                 Ok::<_, StoreError>((received.len(), bytes))
             };
@@ -63,6 +73,16 @@ impl Devices {
         }
         self.0.states.remove(user, device);
         Ok(())
+    }
+}
+
+impl InboxSize {
+    /// Takes a message that is deleted out of the size, if it was counted.
+    pub(super) fn remove(&mut self, position: Position, event: &str) {
+        if position <= self.through {
+            self.messages = self.messages.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(event.len() as u64);
+        }
     }
 }
 
@@ -84,6 +104,7 @@ pub(crate) async fn forget_device(
         txn.clear(SENT_MESSAGES_LOG.under((user, device)));
     }
     txn.delete(DROPPED_MESSAGES.at((user, device)));
+    txn.delete(INBOX_SIZES.at((user, device)));
     Ok(())
 }
 
@@ -92,4 +113,5 @@ pub(crate) fn forget_all_devices(txn: &Txn, user: UserNumber) {
     txn.clear(SENT_MESSAGES.under(user));
     txn.clear(SENT_MESSAGES_LOG.under(user));
     txn.clear(DROPPED_MESSAGES.under(user));
+    txn.clear(INBOX_SIZES.under(user));
 }

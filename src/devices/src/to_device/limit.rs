@@ -1,9 +1,12 @@
 //! The limit of an inbox.
 //!
-//! Senders only append and store no count, so that a thousand of them can write to one device
-//! without conflicts. A counter in memory adds up what was sent since the start; an inbox that has
-//! received much is counted once, and from then on the counter is its size. Beyond the limit, the
-//! oldest messages are dropped.
+//! Senders only append, so that a thousand of them may write to one device without conflicts. Memory
+//! tallies deliveries since the start; once that is much, the inbox is counted: the size up to the
+//! last count is a row, and only later messages are read. From then on the tally is the size of the
+//! inbox. Above the bound, the oldest messages are dropped.
+//!
+//! A delivery is tallied and the bound enforced before its commit, so that a sender who disconnects
+//! cannot evade them.
 
 use std::{
     collections::HashMap,
@@ -12,30 +15,36 @@ use std::{
 
 use database::{Position, Read, StoreError, Txn, UserNumber};
 
-use super::{
-    send::Delivery,
-    tables::{DROPPED_MESSAGES, INBOX},
-};
-use crate::handle::Devices;
+use super::tables::{DROPPED_MESSAGES, INBOX, INBOX_SIZES, InboxSize};
+use crate::handle::{Devices, Limits};
 
-/// A fraction of the limit: an inbox is counted after it has received this much since the start,
-/// and has this much space after messages were dropped.
+/// A share of the bound: an inbox is counted when it has received this since the start, and has this
+/// much room after messages were dropped.
 const SHARE: u64 = 32;
 /// Messages read at once: a few megabytes of the largest.
 const PAGE: usize = 64;
 
-/// Owner: the handle. Bound: a number of devices; when it is reached, all entries are evicted.
+/// Owner: the handle. Bound: a count of devices; when it is reached, all tallies are dropped, and
+/// inboxes are counted again.
 #[derive(Default)]
 pub(crate) struct Tallies(Mutex<HashMap<(UserNumber, Box<str>), Tally>>);
 
-const MOST: usize = 1 << 16;
+const MAX_TALLIES: usize = 1 << 16;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     messages: u64,
     bytes: u64,
-    /// Whether this is the size of the inbox, and not only what was received since the start.
+    /// It is the size of the inbox, not only of the deliveries since the start.
     is_counted: bool,
+}
+
+/// Messages that are about to be put into one inbox.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) user: UserNumber,
+    pub(super) device: String,
+    pub(super) bytes: u64,
 }
 
 impl Tallies {
@@ -45,7 +54,7 @@ impl Tallies {
 
     fn add(&self, delivery: &Delivery) -> Tally {
         let mut tallies = self.lock();
-        if tallies.len() >= MOST {
+        if tallies.len() >= MAX_TALLIES {
             tallies.clear();
         }
         let tally = tallies
@@ -56,10 +65,11 @@ impl Tallies {
         *tally
     }
 
-    fn set(&self, delivery: &Delivery, messages: u64, bytes: u64) {
+    /// After a count: the size on disk, and the delivery that is about to come.
+    fn set(&self, delivery: &Delivery, size: InboxSize) {
         let tally = Tally {
-            messages,
-            bytes,
+            messages: size.messages + 1,
+            bytes: size.bytes + delivery.bytes,
             is_counted: true,
         };
         self.lock()
@@ -78,7 +88,7 @@ impl Tallies {
 }
 
 impl Devices {
-    /// Counts a delivery, and drops the oldest messages of an inbox that has become too large.
+    /// Tallies a delivery before its commit, and makes room for it in an inbox that is full.
     pub(super) async fn limit_inbox(&self, delivery: &Delivery) -> Result<(), StoreError> {
         let limits = &self.0.limits;
         let tally = self.0.tallies.add(delivery);
@@ -90,34 +100,20 @@ impl Devices {
         }
         let (user, device) = (delivery.user, delivery.device.as_str());
         let body = move |txn: Txn| async move {
-            let sizes = sizes(&txn, user, device).await?;
-            let messages = sizes.len() as u64;
-            let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
-            if messages <= limits.inbox_messages && bytes <= limits.inbox_bytes {
-                return Ok((messages, bytes, 0));
-            }
-            let most_messages = limits.inbox_messages - limits.inbox_messages / SHARE;
-            let most_bytes = limits.inbox_bytes - limits.inbox_bytes / SHARE;
-            let (mut left, mut left_bytes) = (messages, bytes);
-            for (position, bytes) in sizes {
-                if left <= most_messages && left_bytes <= most_bytes {
-                    break;
-                }
-                txn.delete(INBOX.at((user, device, position)));
-                left -= 1;
-                left_bytes -= bytes;
-            }
-            let dropped = messages - left;
-            let row = DROPPED_MESSAGES.at((user, device));
-            let before: u64 = txn.get(row.clone()).await?.unwrap_or_default();
-            txn.put(row, &(before + dropped));
-            Ok::<_, StoreError>((left, left_bytes, dropped))
+            let mut size = count(&txn, user, device).await?;
+            let is_over = size.messages + 1 > limits.inbox_messages
+                || size.bytes + delivery.bytes > limits.inbox_bytes;
+            let dropped = match is_over {
+                true => drop_oldest(&txn, delivery, &mut size, limits).await?,
+                false => 0,
+            };
+            txn.put(INBOX_SIZES.at((user, device)), &size);
+            Ok::<_, StoreError>((size, dropped))
         };
-        let ((messages, bytes, dropped), _) = self.0.store.transact(body).await?;
-        self.0.tallies.set(delivery, messages, bytes);
+        let ((size, dropped), _) = self.0.store.transact(body).await?;
+        self.0.tallies.set(delivery, size);
         if dropped > 0 {
             tracing::warn!(
-                user.number = user.0,
                 device.id = device,
                 dropped,
                 "the inbox of a device was full: its oldest messages were dropped"
@@ -127,29 +123,71 @@ impl Devices {
     }
 }
 
-/// Position and bytes of all messages of an inbox. Reads a snapshot: messages that are appended in
-/// the meantime do not conflict, because they come after the last one.
-async fn sizes(
-    txn: &Txn,
-    user: UserNumber,
-    device: &str,
-) -> Result<Vec<(Position, u64)>, StoreError> {
-    let mut sizes: Vec<(Position, u64)> = Vec::new();
+/// The size of an inbox: that of the last count, and later messages. Messages that are appended
+/// meanwhile come behind the end and are no conflict.
+async fn count(txn: &Txn, user: UserNumber, device: &str) -> Result<InboxSize, StoreError> {
     let end = Position::last_of(txn.stamp());
+    let counted = txn.get(INBOX_SIZES.at((user, device))).await?;
+    let mut size = counted.unwrap_or(InboxSize {
+        messages: 0,
+        bytes: 0,
+        through: Position::MIN,
+    });
     loop {
         let rows = INBOX.under((user, device)).through((user, device, end));
-        let rows = match sizes.last() {
-            Some((last, _)) => rows.after((user, device, *last)),
+        let rows = rows.after((user, device, size.through));
+        let page = txn.page(rows, PAGE).await?;
+        for ((_, _, position), event) in &page {
+            size.messages += 1;
+            size.bytes += event.len() as u64;
+            size.through = *position;
+        }
+        if page.len() < PAGE {
+            return Ok(size);
+        }
+    }
+}
+
+/// Drops the oldest messages until a share of the bound is free behind the delivery; returns how
+/// many.
+async fn drop_oldest(
+    txn: &Txn,
+    delivery: &Delivery,
+    size: &mut InboxSize,
+    limits: &Limits,
+) -> Result<u64, StoreError> {
+    let (user, device) = (delivery.user, delivery.device.as_str());
+    let messages = limits.inbox_messages - limits.inbox_messages / SHARE;
+    let bytes = limits.inbox_bytes - limits.inbox_bytes / SHARE;
+    let (messages, bytes) = (
+        messages.saturating_sub(1),
+        bytes.saturating_sub(delivery.bytes),
+    );
+    let mut dropped = 0;
+    let mut after = None;
+    while size.messages > messages || size.bytes > bytes {
+        let rows = INBOX.under((user, device));
+        let rows = rows.through((user, device, size.through));
+        let rows = match after {
+            Some(after) => rows.after((user, device, after)),
             None => rows,
         };
         let page = txn.page(rows, PAGE).await?;
-        let is_last = page.len() < PAGE;
-        sizes.extend(
-            page.into_iter()
-                .map(|((_, _, position), event)| (position, event.len() as u64)),
-        );
-        if is_last {
-            return Ok(sizes);
+        for ((_, _, position), event) in &page {
+            if size.messages <= messages && size.bytes <= bytes {
+                break;
+            }
+            txn.delete(INBOX.at((user, device, *position)));
+            size.remove(*position, event);
+            dropped += 1;
+            after = Some(*position);
+        }
+        if page.len() < PAGE {
+            break;
         }
     }
+    let row = DROPPED_MESSAGES.at((user, device));
+    let before: u64 = txn.get(row.clone()).await?.unwrap_or_default();
+    txn.put(row, &(before + dropped));
+    Ok(dropped)
 }

@@ -11,7 +11,10 @@ mod tables;
 pub use self::{
     inbox::since,
     send::{Message, Recipient, SendError, Target},
-    tables::{DROPPED_MESSAGES, INBOX, SENT_MESSAGES, SENT_MESSAGES_LOG, SentMessage},
+    tables::{
+        DROPPED_MESSAGES, INBOX, INBOX_SIZES, InboxSize, SENT_MESSAGES, SENT_MESSAGES_LOG,
+        SentMessage,
+    },
 };
 pub(crate) use self::{
     inbox::{forget_all_devices, forget_device},

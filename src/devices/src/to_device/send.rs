@@ -8,8 +8,14 @@ use database::{
 };
 use ruma::UserId;
 
-use super::tables::{INBOX, SENT_MESSAGES, SENT_MESSAGES_LOG, SentMessage};
-use crate::{handle::Devices, tables::DEVICES};
+use super::{
+    limit::Delivery,
+    tables::{INBOX, SENT_MESSAGES, SENT_MESSAGES_LOG, SentMessage},
+};
+use crate::{
+    handle::{Devices, Limits},
+    tables::DEVICES,
+};
 
 /// The time for which a repeated request is recognized. Clients repeat within minutes.
 const REMEMBERED: Duration = Duration::from_hours(24);
@@ -54,15 +60,11 @@ pub enum SendError {
     TooLarge(usize),
     #[error("one request may send to at most {0} devices")]
     TooMany(usize),
+    /// With `*` counted for each device.
+    #[error("one request may send {0} bytes at most, counted for each device")]
+    TooMuch(usize),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// A message that was stored.
-pub(super) struct Delivery {
-    pub(super) user: UserNumber,
-    pub(super) device: String,
-    pub(super) bytes: u64,
 }
 
 impl Devices {
@@ -81,10 +83,11 @@ impl Devices {
             return Err(SendError::TooLarge(limits.message_bytes));
         }
         let now = self.0.clock.now();
-        let old = self
-            .old_requests(message, &self.0.store.snapshot().await?)
-            .await?;
-        let (old, most) = (&old, limits.recipients);
+        let db = self.0.store.snapshot().await?;
+        let old = &self.old_requests(message, &db).await?;
+        for delivery in deliveries(&db, message, limits).await? {
+            self.limit_inbox(&delivery).await?;
+        }
         let body = move |txn: Txn| async move {
             let Message {
                 sender,
@@ -98,7 +101,7 @@ impl Devices {
             }
             let sent = SENT_MESSAGES.at((*sender, device, kind, transaction));
             if txn.exists(sent.clone()).await? {
-                return Ok(Vec::new());
+                return Ok(());
             }
             txn.put(sent, &now);
             let entry = SentMessage {
@@ -111,12 +114,9 @@ impl Devices {
                 txn.delete(SENT_MESSAGES_LOG.at((*sender, device, *position)));
                 txn.delete(SENT_MESSAGES.at((*sender, device, &old.kind, &old.transaction)));
             }
-            deliver(&txn, message, most).await
+            deliver(&txn, message, limits).await
         };
-        let (delivered, _) = self.0.store.transact::<_, SendError, _>(body).await?;
-        for delivery in delivered {
-            self.limit_inbox(&delivery).await?;
-        }
+        self.0.store.transact::<_, SendError, _>(body).await?;
         Ok(())
     }
 
@@ -138,56 +138,108 @@ impl Devices {
     }
 }
 
-async fn deliver(
-    txn: &Txn,
-    message: &Message<'_>,
-    most: usize,
-) -> Result<Vec<Delivery>, SendError> {
-    let mut delivered = Vec::new();
-    // Every inbox is a separate log, so all use the same slot. But one device can be addressed
-    // twice: by its
-    // id and by `*`.
+async fn deliver(txn: &Txn, message: &Message<'_>, limits: &Limits) -> Result<(), SendError> {
+    // Every inbox is a log of its own, so all of them take the one slot; but a device may be named,
+    // and be one of all.
     let (named, all) = (txn.slot(), txn.slot());
-    for (to, exists) in message
-        .recipients
-        .iter()
-        .zip(named_devices(txn, message).await?)
-    {
-        let (slot, devices) = match &to.target {
-            Target::Device(device) if exists => (named, vec![device.clone()]),
-            Target::Device(_) => continue,
-            Target::All => {
-                let rows = txn.page(DEVICES.under(to.user), usize::MAX).await?;
-                let devices = rows.into_iter().map(|((_, device), _)| device);
-                (all, devices.collect())
-            }
+    let mut found = Found::new(limits);
+    let exist = named_devices(txn, message).await?;
+    for (to, exists) in message.recipients.iter().zip(exist) {
+        let devices = found.devices(txn, message, to, exists).await?;
+        let slot = match to.target {
+            Target::Device(_) => named,
+            Target::All => all,
         };
         let event = event(message, &to.content);
-        for device in devices {
-            txn.append(INBOX.end((to.user, &device)), slot, &event);
-            let bytes = event.len() as u64;
-            delivered.push(Delivery {
-                user: to.user,
-                device,
-                bytes,
-            });
+        for device in &devices {
+            txn.append(INBOX.end((to.user, device)), slot, &event);
         }
-        server_log::tell(txn, named, Concern::User(to.user));
-        if delivered.len() > most {
-            return Err(SendError::TooMany(most));
+        if !devices.is_empty() {
+            server_log::tell(txn, named, Concern::User(to.user));
         }
     }
-    Ok(delivered)
+    Ok(())
 }
 
-/// For each recipient, whether its device exists; one read for all.
-async fn named_devices(txn: &Txn, message: &Message<'_>) -> Result<Vec<bool>, StoreError> {
+/// The deliveries of a request, as far as the limits of a request allow.
+async fn deliveries(
+    db: &Snapshot,
+    message: &Message<'_>,
+    limits: &Limits,
+) -> Result<Vec<Delivery>, SendError> {
+    let mut found = Found::new(limits);
+    let mut deliveries = Vec::new();
+    let exist = named_devices(db, message).await?;
+    for (to, exists) in message.recipients.iter().zip(exist) {
+        let devices = found.devices(db, message, to, exists).await?;
+        let bytes = event_bytes(message, &to.content) as u64;
+        deliveries.extend(devices.into_iter().map(|device| Delivery {
+            user: to.user,
+            device,
+            bytes,
+        }));
+    }
+    Ok(deliveries)
+}
+
+/// Counts the devices and bytes of one request while its recipients are resolved.
+struct Found<'a> {
+    limits: &'a Limits,
+    devices: usize,
+    bytes: usize,
+}
+
+impl<'a> Found<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            devices: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The devices of one recipient that exist.
+    async fn devices(
+        &mut self,
+        db: &impl Read,
+        message: &Message<'_>,
+        to: &Recipient,
+        exists: bool,
+    ) -> Result<Vec<String>, SendError> {
+        let devices = match &to.target {
+            Target::Device(device) if exists => vec![device.clone()],
+            Target::Device(_) => Vec::new(),
+            Target::All => {
+                let most = self.limits.recipients + 1;
+                let rows = db.page(DEVICES.under(to.user), most).await?;
+                rows.into_iter().map(|((_, device), _)| device).collect()
+            }
+        };
+        self.devices += devices.len();
+        self.bytes += devices.len() * event_bytes(message, &to.content);
+        if self.devices > self.limits.recipients {
+            return Err(SendError::TooMany(self.limits.recipients));
+        }
+        if self.bytes > self.limits.request_bytes {
+            return Err(SendError::TooMuch(self.limits.request_bytes));
+        }
+        Ok(devices)
+    }
+}
+
+/// For each recipient whether the device that it names exists; read at once.
+async fn named_devices(db: &impl Read, message: &Message<'_>) -> Result<Vec<bool>, StoreError> {
     let rows = message.recipients.iter().map(|to| match &to.target {
         Target::Device(device) => DEVICES.at((to.user, device)),
         Target::All => DEVICES.at((to.user, "")),
     });
-    let rows = txn.get_many(rows.collect()).await?;
+    let rows = db.get_many(rows.collect()).await?;
     Ok(rows.into_iter().map(|row| row.is_some()).collect())
+}
+
+/// About: the event with its quotes and names.
+fn event_bytes(message: &Message<'_>, content: &str) -> usize {
+    content.len() + message.sender_id.as_str().len() + message.kind.len() + 40
 }
 
 fn event(message: &Message<'_>, content: &str) -> String {

@@ -6,7 +6,8 @@ use database::{Position, Read, Store};
 use devices::{
     Limits,
     to_device::{
-        self, DROPPED_MESSAGES, INBOX, Message, Recipient, SENT_MESSAGES, SendError, Target,
+        self, DROPPED_MESSAGES, INBOX, INBOX_SIZES, Message, Recipient, SENT_MESSAGES, SendError,
+        Target,
     },
 };
 use futures_util::future::join_all;
@@ -338,6 +339,86 @@ async fn a_full_inbox_loses_its_oldest_messages_and_counts_them() {
         (dropped..100).collect::<Vec<_>>(),
         "the newest are left, in order"
     );
+}
+
+#[tokio::test]
+async fn a_sender_who_disconnects_does_not_evade_the_bound() {
+    let limits = Limits {
+        inbox_messages: 64,
+        ..Limits::default()
+    };
+    let house = House::with(Store::memory(), limits);
+    let [alice, bob] = house.people(["alice", "bob"]).await;
+
+    for number in 0..200 {
+        let transaction = number.to_string();
+        let recipients = vec![to(&bob, "DEVICE", number)];
+        let sending = send(&house, &alice, &transaction, recipients);
+        // Polled until the message is stored, and dropped if that was not the end.
+        let mut sending = std::pin::pin!(sending);
+        loop {
+            if futures_util::poll!(sending.as_mut()).is_ready() {
+                break;
+            }
+            let sent = SENT_MESSAGES.at((alice.number, "DEVICE", "m.test", &transaction));
+            if house.db().await.exists(sent).await.expect("the read") {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    let (left, _) = waiting(&house, &bob, "DEVICE", None, 1000).await;
+    assert!(left.len() <= 64, "{} are left", left.len());
+}
+
+#[tokio::test]
+async fn the_size_of_an_inbox_is_kept_in_a_row() {
+    let limits = Limits {
+        inbox_messages: 64,
+        ..Limits::default()
+    };
+    let house = House::with(Store::memory(), limits);
+    let [alice, bob] = house.people(["alice", "bob"]).await;
+    for number in 0..100 {
+        let recipients = vec![to(&bob, "DEVICE", number)];
+        let sent = send(&house, &alice, &number.to_string(), recipients).await;
+        sent.expect("sent");
+    }
+    let (_, tenth) = waiting(&house, &bob, "DEVICE", None, 10).await;
+    acknowledge(&house, &bob, tenth.expect("ten wait")).await;
+
+    let db = house.db().await;
+    let size = db.get(INBOX_SIZES.at((bob.number, "DEVICE"))).await;
+    let size = size.expect("the read").expect("it was counted");
+    let inbox = db.page(INBOX.under(bob.number), 1000).await;
+    let counted: Vec<_> = inbox.expect("the read");
+    let counted = counted
+        .iter()
+        .filter(|((_, _, position), _)| *position <= size.through);
+    let (messages, bytes) = counted.fold((0, 0), |(messages, bytes), (_, event)| {
+        (messages + 1, bytes + event.len() as u64)
+    });
+    assert_eq!((size.messages, size.bytes), (messages, bytes));
+}
+
+#[tokio::test]
+async fn a_star_counts_its_content_for_each_device() {
+    let limits = Limits {
+        request_bytes: 1_000,
+        ..Limits::default()
+    };
+    let house = House::with(Store::memory(), limits);
+    let [alice, bob] = house.people(["alice", "bob"]).await;
+    let large = || Recipient {
+        content: format!(r#"{{"n":1,"a":"{}"}}"#, "x".repeat(600)).into(),
+        ..to(&bob, "*", 1)
+    };
+    let one = send(&house, &alice, "1", vec![large()]).await;
+    one.expect("one device is not too much");
+    house.log_in(&bob, "SECOND").await;
+    let two = send(&house, &alice, "2", vec![large()]).await;
+    assert!(matches!(two, Err(SendError::TooMuch(1_000))));
 }
 
 #[tokio::test]

@@ -120,6 +120,13 @@ impl OwnRules {
         before: Option<&str>,
     ) -> Result<(), ChangeError> {
         let mut rule = checked(kind, rule)?;
+        let others = self.own.values().flatten();
+        let others = others.filter(|other| other.rule_id != rule.rule_id);
+        if others.map(conditions).sum::<usize>() + conditions(&rule) > CONDITIONS {
+            return Err(ChangeError::Invalid(
+                "all push rules have at most 500 patterns and conditions",
+            ));
+        }
         let rules = self.own.entry(kind).or_default();
         let old = rules.iter().position(|old| old.rule_id == rule.rule_id);
         let place = |neighbor: &str| {
@@ -251,9 +258,23 @@ enum Target<'a> {
 }
 
 /// The rule, if it is one.
+/// Bytes of a pattern.
+const PATTERN_BYTES: usize = 1024;
+/// Patterns and conditions of all rules of a user: each may be compared with every event.
+const CONDITIONS: usize = 500;
+
 fn checked(kind: Kind, rule: NewRule) -> Result<Rule, ChangeError> {
     check_id(kind, &rule.rule_id)?;
     check_actions(&rule.actions)?;
+    let patterns = rule.conditions.iter().flatten();
+    let patterns =
+        patterns.filter_map(|condition| condition.get("pattern").and_then(Value::as_str));
+    if patterns
+        .chain(rule.pattern.as_deref())
+        .any(|pattern| pattern.len() > PATTERN_BYTES)
+    {
+        return Err(ChangeError::Invalid("a pattern has at most 1,024 bytes"));
+    }
     let has_conditions = matches!(kind, Kind::Override | Kind::Underride);
     let conditions = rule.conditions.filter(|_| has_conditions);
     let has_kind = |condition: &Value| condition.get("kind").is_some_and(Value::is_string);
@@ -272,6 +293,11 @@ fn checked(kind: Kind, rule: NewRule) -> Result<Rule, ChangeError> {
         pattern,
         actions: rule.actions,
     })
+}
+
+/// The patterns and conditions of a rule.
+fn conditions(rule: &Rule) -> usize {
+    rule.conditions.as_ref().map_or(0, Vec::len) + usize::from(rule.pattern.is_some())
 }
 
 fn check_id(kind: Kind, id: &str) -> Result<(), ChangeError> {

@@ -8,6 +8,7 @@ use std::{collections::HashSet, fmt, str::FromStr};
 use database::{Read, RoomNumber, Snapshot, UserNumber};
 use protocol::scan;
 use ruma::{OwnedRoomId, RoomId, UserId};
+use serde_json::Value;
 
 use crate::handle::RoomDirectory;
 use rooms_history::{BadToken, HistoryVisibility};
@@ -179,7 +180,7 @@ impl RoomDirectory {
         let mut public = PublicRoom {
             room_id: self.rooms.room_id(db, room).await?,
             name: self.said(db, room, &head, "m.room.name", "name").await?,
-            topic: self.said(db, room, &head, "m.room.topic", "topic").await?,
+            topic: self.topic(db, room, &head).await?,
             avatar_url: None,
             canonical_alias: self
                 .said(db, room, &head, "m.room.canonical_alias", "alias")
@@ -213,6 +214,23 @@ impl RoomDirectory {
         Ok(Some(public))
     }
 
+    /// The plain text of `m.topic`, else `topic`.
+    async fn topic(
+        &self,
+        db: &Snapshot,
+        room: RoomNumber,
+        head: &RoomHead,
+    ) -> Result<Option<String>, RoomError> {
+        let event = self
+            .rooms
+            .state_event(db, room, head.state, "m.room.topic", "");
+        let topic = event.await?.and_then(|event| plain_topic(event.content()));
+        match topic {
+            Some(topic) => Ok(Some(topic)),
+            None => self.said(db, room, head, "m.room.topic", "topic").await,
+        }
+    }
+
     /// A text in the content of a piece of the room's state, if it is not empty.
     async fn said(
         &self,
@@ -231,6 +249,18 @@ impl RoomDirectory {
         });
         Ok(text.filter(|text| !text.is_empty()))
     }
+}
+
+/// The plain text in `m.topic`, whose first suitable representation counts.
+fn plain_topic(content: &str) -> Option<String> {
+    let texts = scan::member(scan::member(content, "m.topic")?, "m.text")?;
+    let texts: Vec<Value> = serde_json::from_str(texts).ok()?;
+    let is_plain = |text: &&Value| {
+        let kind = text.get("mimetype");
+        kind.is_none_or(|kind| kind == "text/plain")
+    };
+    let body = texts.iter().find(is_plain)?.get("body")?.as_str()?;
+    (!body.is_empty()).then(|| body.to_owned())
 }
 
 /// The next rooms of the directory, in the direction of the token.

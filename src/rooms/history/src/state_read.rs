@@ -295,7 +295,7 @@ impl History {
         user: UserNumber,
     ) -> Result<Vec<UserNumber>, RoomError> {
         let rows = db.page(MEMBERS.under(room), HERO_WALK).await?;
-        let mut by_rank: BTreeMap<bool, Vec<UserNumber>> = BTreeMap::new();
+        let mut by_rank: BTreeMap<bool, Vec<(Position, UserNumber)>> = BTreeMap::new();
         for ((_, other), row) in rows {
             let has_gone = match row.value.membership {
                 Membership::Join | Membership::Invite => false,
@@ -303,12 +303,17 @@ impl History {
                 Membership::Knock => continue,
             };
             if other != user {
-                by_rank.entry(has_gone).or_default().push(other);
+                by_rank
+                    .entry(has_gone)
+                    .or_default()
+                    .push((row.position, other));
             }
         }
         let mut heroes = by_rank.into_values().next().unwrap_or_default();
+        // In stream order.
+        heroes.sort_unstable();
         heroes.truncate(HEROES);
-        Ok(heroes)
+        Ok(heroes.into_iter().map(|(_, user)| user).collect())
     }
 
     /// The state that a reader gets: that of now, or as it was when they left.

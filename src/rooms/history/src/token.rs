@@ -15,8 +15,12 @@ pub struct SyncToken {
     pub stamp: Stamp,
     /// The run of the server that `counter` counts in: with another one, what is in memory is told again.
     pub boot: u64,
-    /// The last change of what has no commit (typing, presence) that was told.
+    /// The last change of who types that was told.
     pub counter: u64,
+    /// The last change of presence that was told, in the same run.
+    pub presence: u64,
+    /// How many are online in rooms was told, up to the same change.
+    pub online: bool,
     /// The last to-device message that was told, where not all of them fitted.
     pub to_device: Option<Position>,
 }
@@ -99,10 +103,16 @@ impl fmt::Display for SyncToken {
             "s1_{:x}_{:x}_{:x}",
             self.stamp.0, self.boot, self.counter
         )?;
-        match self.to_device {
-            Some(Position(stamp, slot)) => write!(f, "_{:x}.{slot:x}", stamp.0),
-            None => Ok(()),
+        if let Some(Position(stamp, slot)) = self.to_device {
+            write!(f, "_{:x}.{slot:x}", stamp.0)?;
         }
+        if self.presence > 0 {
+            write!(f, "_p{:x}", self.presence)?;
+        }
+        if self.online {
+            write!(f, "_o")?;
+        }
+        Ok(())
     }
 }
 
@@ -112,17 +122,37 @@ impl FromStr for SyncToken {
     fn from_str(text: &str) -> Result<Self, BadToken> {
         let mut parts = text.strip_prefix("s1_").ok_or(BadToken)?.split('_');
         let mut next = || parts.next().ok_or(BadToken);
-        let token = Self {
+        let mut token = Self {
             stamp: Stamp(number(next()?)?),
             boot: number(next()?)?,
             counter: number(next()?)?,
-            to_device: next().ok().map(position).transpose()?,
+            presence: 0,
+            online: false,
+            to_device: None,
         };
-        if next().is_ok() {
-            Err(BadToken)
-        } else {
-            Ok(token)
+        // Each at most once, in the order in which they are written.
+        let mut written = 0;
+        while let Ok(part) = next() {
+            let place = match part.split_at_checked(1) {
+                Some(("p", counter)) => {
+                    token.presence = number(counter)?;
+                    2
+                }
+                Some(("o", "")) => {
+                    token.online = true;
+                    3
+                }
+                _ => {
+                    token.to_device = Some(position(part)?);
+                    1
+                }
+            };
+            if place <= written {
+                return Err(BadToken);
+            }
+            written = place;
         }
+        Ok(token)
     }
 }
 
@@ -195,10 +225,24 @@ mod tests {
             stamp: Stamp(1 << 63),
             boot: u64::MAX,
             counter: 9,
+            presence: 0,
+            online: false,
             to_device: None,
         };
-        for to_device in [None, Some(PLACE)] {
-            let token = SyncToken { to_device, ..sync };
+        let parts = [
+            (None, 0, false),
+            (Some(PLACE), 0, false),
+            (None, 7, false),
+            (None, 0, true),
+            (Some(PLACE), 8, true),
+        ];
+        for (to_device, presence, online) in parts {
+            let token = SyncToken {
+                presence,
+                online,
+                to_device,
+                ..sync
+            };
             assert_eq!(token.to_string().parse(), Ok(token));
             assert_eq!(token.to_string().parse(), Ok(AnyToken::Sync(token)));
         }
@@ -216,6 +260,8 @@ mod tests {
             stamp: Stamp(16),
             boot: 1,
             counter: 2,
+            presence: 0,
+            online: false,
             to_device: Some(PLACE),
         };
         assert_eq!("s1_10_1_2_800000000000004d.3".parse(), Ok(sync));
@@ -235,6 +281,10 @@ mod tests {
             "s1_1_2",
             "s1_1_2_3_4",
             "s1_1_2_3_4.5_6",
+            "s1_1_2_3_p1_p2",
+            "s1_1_2_3_o_p2",
+            "s1_1_2_3_o1",
+            "s1_1_2_3_p",
             "s2_1_2_3",
             "p1_1.2",
             "p1_+1.2_3",

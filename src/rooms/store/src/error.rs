@@ -23,6 +23,13 @@ pub enum RoomError {
     /// The request is well formed but says something that cannot be.
     #[error("{0}")]
     Invalid(String),
+    /// The initial state of a new room has an event that is not allowed there.
+    #[error("{0}")]
+    InitialState(String),
+    #[error("the user accepts no invites")]
+    InviteBlocked,
+    #[error("the user is not banned")]
+    NotBanned,
     /// The content is not what the event type or canonical JSON allows.
     #[error("{0}")]
     BadContent(String),

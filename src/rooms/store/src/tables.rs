@@ -40,8 +40,9 @@ pub static AUTH_WAITERS: Table<(RoomNumber, String, EventNumber), ()> = Table::n
 /// Redactions that arrived before their target: (room, target's event id, redaction).
 pub static EARLY_REDACTIONS: Table<(RoomNumber, String, EventNumber), ()> =
     Table::new("early_redactions");
-/// Transaction ids of `/send` and `/redact`: (user, device, room, event type, transaction id) to the event that was sent. Written
-/// by the room's writer; deleted when the device ends, or after three days.
+/// Transaction ids of `/send` and `/redact`: (user, device, room, event type, transaction id) to the
+/// event that was sent. For `/redact`, the event to redact follows the type. Written by the room's
+/// writer; deleted when the device ends, or after three days.
 pub static TRANSACTIONS: Table<(UserNumber, String, RoomNumber, String, String), SentEvent> =
     Table::new("transactions");
 

@@ -1,17 +1,22 @@
 //! Which thread an event is in (client-server API, "Threaded read receipts"): found once, when the event is written, because a
 //! redaction takes the relation that said so.
 
-use database::{RoomNumber, Snapshot};
+use database::{Read as _, RoomNumber, Snapshot};
 use protocol::scan;
 use ruma::EventId;
 
-use crate::{error::RoomError, handle::RoomStore, tables::Thread};
+use crate::{
+    error::RoomError,
+    handle::RoomStore,
+    tables::{EVENT_NUMBERS, Thread},
+};
 
 /// Relations followed from an event to its thread.
 const HOPS: u8 = 3;
 
 impl RoomStore {
-    /// The thread of an event with this content.
+    /// The thread of an event with this content. Its root is an event id, but need not be held: events
+    /// of other servers arrive in any order.
     pub async fn find_thread(
         &self,
         db: &Snapshot,
@@ -21,15 +26,16 @@ impl RoomStore {
         let Some((is_thread, parent)) = relation(content) else {
             return Ok(None);
         };
+        let Ok(parent_id) = <&EventId>::try_from(parent.as_str()) else {
+            return Ok(None);
+        };
         if is_thread {
             return Ok(Some(Thread {
                 root: parent,
                 hops: 0,
             }));
         }
-        let Ok(parent) = <&EventId>::try_from(parent.as_str()) else {
-            return Ok(None);
-        };
+        let parent = parent_id;
         let parent = self.event_by_id(db, room, parent).await?;
         let thread = parent.as_ref().and_then(|parent| parent.thread.as_ref());
         let near = thread.filter(|thread| thread.hops < HOPS);
@@ -37,6 +43,20 @@ impl RoomStore {
             root: thread.root.clone(),
             hops: thread.hops + 1,
         }))
+    }
+
+    /// The same for an event of a local user, whose thread's root must be an event of the room.
+    pub async fn find_held_thread(
+        &self,
+        db: &Snapshot,
+        room: RoomNumber,
+        content: &str,
+    ) -> Result<Option<Thread>, RoomError> {
+        let Some(thread) = self.find_thread(db, room, content).await? else {
+            return Ok(None);
+        };
+        let is_held = db.exists(EVENT_NUMBERS.at((room, thread.root.as_str())));
+        Ok(is_held.await?.then_some(thread))
     }
 
     /// Whether an event belongs to a thread, so that a receipt may say that it was read up to there: the root and what relates to

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     facts::StateEntry,
-    send::{Sent, TransactionId},
+    send::{Sent, Transaction},
     turn::{Pause, Pending, Placing, Target, Turn, View},
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Draft {
     pub(crate) kind: String,
     pub(crate) state_key: Option<String>,
     pub(crate) content: Content,
-    pub(crate) transaction: Option<TransactionId>,
+    pub(crate) transaction: Option<Transaction>,
     pub(crate) timestamp: Option<u64>,
     pub(crate) redacts: Option<Target>,
 }
@@ -173,7 +173,7 @@ impl Turn<'_> {
             Some(room) => {
                 let content = draft.content.as_str();
                 let rooms = &self.writer.rooms;
-                rooms.find_thread(&self.db, room, content).await?
+                rooms.find_held_thread(&self.db, room, content).await?
             }
             None => None,
         };

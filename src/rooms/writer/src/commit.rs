@@ -183,8 +183,8 @@ impl Writing<'_> {
             thread: event.thread.clone(),
             transaction: event.transaction.as_ref().map(|transaction| Transaction {
                 user: sender,
-                device: transaction.device.to_string(),
-                id: transaction.id.clone(),
+                device: transaction.id.device.to_string(),
+                id: transaction.id.id.clone(),
             }),
             json: event.json.clone(),
         };
@@ -424,9 +424,16 @@ impl Writing<'_> {
     }
 
     fn write_transaction(&self, stored: &StoredEvent) {
-        if let Some(Transaction { user, device, id }) = &stored.transaction {
-            let kind = self.event.kind.as_str();
-            let key = (*user, device.as_str(), self.room, kind, id.as_str());
+        if let Some(Transaction { user, device, id }) = &stored.transaction
+            && let Some(crate::send::Transaction { scope, .. }) = &self.event.transaction
+        {
+            let key = (
+                *user,
+                device.as_str(),
+                self.room,
+                scope.as_str(),
+                id.as_str(),
+            );
             let sent = SentEvent {
                 event: self.event.number,
                 at: self.event.at,

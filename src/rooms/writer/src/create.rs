@@ -1,6 +1,6 @@
 //! Creating a room: one commit, with everything in it or nothing (client-server API, "Creation").
 
-use std::str::FromStr;
+use std::{collections::HashSet, str::FromStr};
 
 use database::{Read, RoomNumber, Txn, UserNumber};
 use protocol::room_version;
@@ -13,6 +13,7 @@ use crate::{
     build::Draft,
     commit::NewRoom,
     handle::RoomWriter,
+    intents::check_levels,
     turn::{Pause, Turn},
 };
 use rooms_store::{
@@ -71,12 +72,14 @@ const NONCE: &str = "chat.aqueduct.nonce";
 /// Invites and initial state are bounded, so that a creation stays one small commit.
 const MAX_INVITES: usize = 100;
 const MAX_INITIAL_STATE: usize = 200;
+/// More do not fit into one event.
+const MAX_CREATORS: usize = 5_000;
 
 impl RoomWriter {
     /// Creates the room and returns its id once all of it is on disk.
     pub async fn create_room(&self, request: CreateRoom) -> Result<OwnedRoomId, RoomError> {
         let (version, rules) = self.version(request.version.as_deref())?;
-        self.check(&request, rules).await?;
+        self.check(&request, rules)?;
         let alias = self.check_alias(&request).await?;
         let mut turn = Turn::for_new_room(self, &version, rules).await?;
         let creator = &request.creator;
@@ -101,6 +104,10 @@ impl RoomWriter {
                 .map_err(Pause::into_error)?;
         }
         for user in &request.invite {
+            // The spec lets the rest of the creation succeed.
+            if turn.blocks_invites(user).await? {
+                continue;
+            }
             let mut content = self.member_content(user, "invite").await?;
             if request.is_direct {
                 content.insert("is_direct".to_owned(), Value::Bool(true));
@@ -140,7 +147,7 @@ impl RoomWriter {
         Ok((version, rules))
     }
 
-    async fn check(&self, request: &CreateRoom, rules: &RoomVersionRules) -> Result<(), RoomError> {
+    fn check(&self, request: &CreateRoom, rules: &RoomVersionRules) -> Result<(), RoomError> {
         if request.invite.len() > MAX_INVITES {
             return Err(RoomError::Invalid(format!(
                 "at most {MAX_INVITES} users can be invited"
@@ -151,15 +158,13 @@ impl RoomWriter {
                 "at most {MAX_INITIAL_STATE} initial state events can be given"
             )));
         }
-        for user in &request.invite {
-            if user.server_name() != self.rooms.server_name() {
-                return Err(RoomError::Remote(user.to_string()));
-            }
-            if !self.is_known_user(user).await? {
-                return Err(RoomError::Invalid(format!("{user} does not exist")));
-            }
+        let server_name = self.rooms.server_name();
+        let remote = |user: &&OwnedUserId| user.server_name() != server_name;
+        if let Some(user) = request.invite.iter().find(remote) {
+            return Err(RoomError::Remote(user.to_string()));
         }
         check_additional_creators(&request.creation_content, rules)?;
+        check_levels(&Value::Object(request.power_levels.clone()).to_string())?;
         if has_privileged_creators(rules) {
             let named = request.power_levels.get("users").and_then(Value::as_object);
             let creators = creators(request, rules);
@@ -236,7 +241,7 @@ fn first_state(
     state.add("m.room.guest_access", json!({ "guest_access": guests }));
     for initial in &request.initial_state {
         if initial.kind == "m.room.create" || initial.kind == "m.room.member" {
-            return Err(RoomError::Invalid(format!(
+            return Err(RoomError::InitialState(format!(
                 "{} cannot be among the initial state",
                 initial.kind
             )));
@@ -320,6 +325,7 @@ fn create_content(
 /// Everyone who has a creator's power: the creator, those named, and in a trusted chat those invited.
 fn creators(request: &CreateRoom, rules: &RoomVersionRules) -> Vec<String> {
     let mut creators = vec![request.creator.to_string()];
+    let mut seen: HashSet<String> = creators.iter().cloned().collect();
     if !has_privileged_creators(rules) {
         return creators;
     }
@@ -335,7 +341,7 @@ fn creators(request: &CreateRoom, rules: &RoomVersionRules) -> Vec<String> {
     let invited = request.invite.iter().map(ToString::to_string);
     let trusted = request.preset == Some(Preset::TrustedPrivateChat);
     for user in named.chain(invited.filter(|_| trusted)) {
-        if !creators.contains(&user) {
+        if seen.insert(user.clone()) {
             creators.push(user);
         }
     }
@@ -352,6 +358,12 @@ fn check_additional_creators(
     let Some(named) = content.get("additional_creators") else {
         return Ok(());
     };
+    if named
+        .as_array()
+        .is_some_and(|users| users.len() > MAX_CREATORS)
+    {
+        return Err(RoomError::TooLarge);
+    }
     let are_users = named.as_array().is_some_and(|users| {
         users.iter().all(|user| {
             user.as_str()
@@ -407,7 +419,17 @@ fn power_levels(request: &CreateRoom, rules: &RoomVersionRules, preset: Preset) 
         levels.insert("invite".to_owned(), 50.into());
     }
     for (key, value) in &request.power_levels {
-        levels.insert(key.clone(), value.clone());
+        let mut value = value.clone();
+        if has_privileged_creators(rules)
+            && key == "events"
+            && let Value::Object(events) = &mut value
+        {
+            // Only creators upgrade such rooms, unless the request names a level for it.
+            events
+                .entry("m.room.tombstone")
+                .or_insert_with(|| tombstone.into());
+        }
+        levels.insert(key.clone(), value);
     }
     Value::Object(levels)
 }

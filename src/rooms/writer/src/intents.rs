@@ -5,10 +5,10 @@ use protocol::{content::Content, redact, scan};
 use ruma::UserId;
 use serde_json::{Map, Value};
 
-use crate::send::{Message, Redaction, Sent, State, TransactionId};
+use crate::send::{Message, Redaction, Sent, State, Transaction};
 use crate::{
     build::Draft,
-    registry::Intent,
+    registry::{Intent, RedactionPath},
     turn::{Pause, Target, Turn},
 };
 use rooms_store::{
@@ -19,7 +19,7 @@ use rooms_store::{
 impl Turn<'_> {
     /// Whether this intent reads from the store what this turn has only built.
     fn needs_commit(&self, intent: &Intent) -> bool {
-        let Intent::Redaction(redaction) = intent else {
+        let Intent::Redaction(redaction, _) = intent else {
             return false;
         };
         self.pending.iter().any(|pending| {
@@ -39,7 +39,7 @@ impl Turn<'_> {
         match intent {
             Intent::Message(message) => self.message(message).await,
             Intent::State(state) => self.state(state).await,
-            Intent::Redaction(redaction) => self.redaction(redaction).await,
+            Intent::Redaction(redaction, path) => self.redaction(redaction, *path).await,
             Intent::Membership(request) => self.change_membership(request).await,
             Intent::Profile(user) => self.profile(user).await,
         }
@@ -47,10 +47,9 @@ impl Turn<'_> {
 
     async fn message(&mut self, message: &Message) -> Result<Sent, Pause> {
         self.require_joined(&message.sender).await?;
-        let transaction = message.transaction.as_ref();
-        if let Some(sent) = self
-            .sent_before(&message.sender, &message.kind, transaction)
-            .await?
+        let transaction = Transaction::of(message.transaction.as_ref(), &message.kind);
+        if let Some(transaction) = &transaction
+            && let Some(sent) = self.sent_before(&message.sender, transaction).await?
         {
             return Ok(sent);
         }
@@ -59,7 +58,7 @@ impl Turn<'_> {
             kind: message.kind.clone(),
             state_key: None,
             content: Content::parse(message.content.get())?,
-            transaction: message.transaction.clone(),
+            transaction,
             timestamp: message.timestamp,
             redacts: None,
         })
@@ -77,6 +76,7 @@ impl Turn<'_> {
             Content::parse(state.content.get())?
         };
         if state.kind == "m.room.power_levels" {
+            check_levels(content.as_str())?;
             self.check_creators_unnamed(&content).await?;
         }
         // Saying again what the state says already is no event (as other servers have it, and clients rely on).
@@ -111,8 +111,12 @@ impl Turn<'_> {
         if is_remote && !matches!(membership.as_deref(), Some("leave" | "ban")) {
             return Err(RoomError::Remote(user.to_string()));
         }
-        let is_join = membership.as_deref() == Some("join");
-        if !is_join || user != state.sender {
+        let membership = membership
+            .ok_or_else(|| RoomError::BadContent("`membership` must be a string".to_owned()))?;
+        if membership == "invite" && self.blocks_invites(&user).await? {
+            return Err(RoomError::InviteBlocked);
+        }
+        if membership != "join" || user != state.sender {
             return Ok(content);
         }
         let mut content: Map<String, Value> =
@@ -154,13 +158,20 @@ impl Turn<'_> {
         Ok(())
     }
 
-    async fn redaction(&mut self, redaction: &Redaction) -> Result<Sent, Pause> {
+    async fn redaction(
+        &mut self,
+        redaction: &Redaction,
+        path: RedactionPath,
+    ) -> Result<Sent, Pause> {
         self.require_joined(&redaction.sender).await?;
-        let transaction = redaction.transaction.as_ref();
         let kind = "m.room.redaction";
-        if let Some(sent) = self
-            .sent_before(&redaction.sender, kind, transaction)
-            .await?
+        let scope = match path {
+            RedactionPath::Send => kind.to_owned(),
+            RedactionPath::Redact => format!("{kind}/{}", redaction.target),
+        };
+        let transaction = Transaction::of(redaction.transaction.as_ref(), &scope);
+        if let Some(transaction) = &transaction
+            && let Some(sent) = self.sent_before(&redaction.sender, transaction).await?
         {
             return Ok(sent);
         }
@@ -172,7 +183,7 @@ impl Turn<'_> {
             kind: kind.to_owned(),
             state_key: None,
             content: Content::of(&content)?,
-            transaction: redaction.transaction.clone(),
+            transaction,
             timestamp: None,
             redacts: Some(target),
         })
@@ -224,16 +235,10 @@ impl Turn<'_> {
     async fn sent_before(
         &self,
         sender: &UserId,
-        kind: &str,
-        transaction: Option<&TransactionId>,
+        transaction: &Transaction,
     ) -> Result<Option<Sent>, RoomError> {
-        let Some(transaction) = transaction else {
-            return Ok(None);
-        };
         let in_turn = self.pending.iter().find(|pending| {
-            pending.transaction.as_ref() == Some(transaction)
-                && pending.sender == sender
-                && pending.kind == kind
+            pending.transaction.as_ref() == Some(transaction) && pending.sender == sender
         });
         if let Some(pending) = in_turn {
             return Ok(Some(Sent {
@@ -246,10 +251,10 @@ impl Turn<'_> {
         };
         let key = (
             user,
-            transaction.device.as_str(),
+            transaction.id.device.as_str(),
             room,
-            kind,
-            transaction.id.as_str(),
+            transaction.scope.as_str(),
+            transaction.id.id.as_str(),
         );
         match self.db.get(TRANSACTIONS.at(key)).await? {
             Some(sent) => {
@@ -266,3 +271,34 @@ impl Turn<'_> {
         }
     }
 }
+
+/// Local users write power levels only as integers, also where a room version accepts strings
+/// (server-server API, "Definitions").
+pub(crate) fn check_levels(content: &str) -> Result<(), RoomError> {
+    let content: Map<String, Value> =
+        serde_json::from_str(content).map_err(|_| RoomError::Damaged)?;
+    let levels = content
+        .iter()
+        .filter(|(key, _)| LEVELS.contains(&key.as_str()));
+    let in_maps = content
+        .iter()
+        .filter(|(key, _)| LEVEL_MAPS.contains(&key.as_str()));
+    let in_maps = in_maps.filter_map(|(_, map)| map.as_object()).flatten();
+    if levels.chain(in_maps).all(|(_, level)| level.is_i64()) {
+        return Ok(());
+    }
+    Err(RoomError::BadContent(
+        "power levels must be integers".to_owned(),
+    ))
+}
+
+const LEVELS: [&str; 7] = [
+    "ban",
+    "events_default",
+    "invite",
+    "kick",
+    "redact",
+    "state_default",
+    "users_default",
+];
+const LEVEL_MAPS: [&str; 3] = ["events", "notifications", "users"];

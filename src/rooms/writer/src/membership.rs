@@ -76,12 +76,6 @@ impl RoomWriter {
         if is_remote && request.change == Change::Invite {
             return Err(RoomError::Remote(request.target.to_string()));
         }
-        if request.change == Change::Invite && !self.is_known_user(&request.target).await? {
-            return Err(RoomError::Invalid(format!(
-                "{} does not exist",
-                request.target
-            )));
-        }
         self.write(room_id, 1024, Intent::Membership(request))
             .await
             .map(drop)
@@ -109,15 +103,6 @@ impl RoomWriter {
             content.insert("avatar_url".to_owned(), avatar.into());
         }
         Ok(content)
-    }
-
-    /// Whether a local user of this name can be invited.
-    pub(crate) async fn is_known_user(&self, user: &UserId) -> Result<bool, RoomError> {
-        let db = self.rooms.snapshot().await?;
-        match self.rooms.users().number(&db, user).await? {
-            Some(number) => Ok(self.rooms.users().is_active(&db, number).await?),
-            None => Ok(false),
-        }
     }
 
     /// Some local user who has joined the room.

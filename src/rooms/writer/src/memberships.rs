@@ -30,6 +30,9 @@ impl Turn<'_> {
     ) -> Result<Sent, Pause> {
         let before = self.membership(&request.target).await?;
         check_change(request.change, before)?;
+        if request.change == Change::Invite && self.blocks_invites(&request.target).await? {
+            return Err(RoomError::InviteBlocked.into());
+        }
         let target = request.target.as_str();
         let is_join = request.change == Change::Join;
         if is_join
@@ -63,6 +66,15 @@ impl Turn<'_> {
             &content,
         )?)
         .await
+    }
+
+    /// Whether a local user wants no invites. Of users of other servers, their server knows.
+    pub(crate) async fn blocks_invites(&self, user: &UserId) -> Result<bool, RoomError> {
+        let users = self.writer.rooms.users();
+        let Some(number) = users.number(&self.db, user).await? else {
+            return Ok(false);
+        };
+        Ok(users.blocks_invites(&self.db, number).await?)
     }
 
     /// The member event of a joined user, again, with the profile of now.
@@ -217,10 +229,12 @@ fn word(change: Change) -> &'static str {
 fn check_change(change: Change, before: Option<Membership>) -> Result<(), RoomError> {
     use Membership::{Ban, Invite, Join, Knock};
     let is_inside = matches!(before, Some(Join | Invite | Knock));
+    if change == Change::Unban && before != Some(Ban) {
+        return Err(RoomError::NotBanned);
+    }
     let refused = match change {
         Change::Kick if !is_inside => Some("the user is not in the room"),
         Change::Leave if !is_inside => Some("you are not in the room"),
-        Change::Unban if before != Some(Ban) => Some("the user is not banned"),
         Change::Invite if before == Some(Join) => Some("the user is already in the room"),
         Change::Knock if before == Some(Join) => Some("you are already in the room"),
         Change::Knock if before == Some(Invite) => Some("you are invited: join the room"),

@@ -27,10 +27,19 @@ use rooms_store::RoomError;
 pub(crate) enum Intent {
     Message(Message),
     State(State),
-    Redaction(Redaction),
+    Redaction(Redaction, RedactionPath),
     Membership(MembershipRequest),
     /// A user's profile changed: their member event shall say so.
     Profile(ruma::OwnedUserId),
+}
+
+/// The endpoint of a redaction, to which its transaction id belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RedactionPath {
+    /// `/send/m.room.redaction`
+    Send,
+    /// `/redact/{eventId}`
+    Redact,
 }
 
 /// One thing for a room's writer to do, and where its answer goes.

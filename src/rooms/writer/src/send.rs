@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     handle::RoomWriter,
-    registry::{Command, Intent},
+    registry::{Command, Intent, RedactionPath},
 };
 use rooms_store::RoomError;
 
@@ -14,6 +14,23 @@ use rooms_store::RoomError;
 pub struct TransactionId {
     pub device: OwnedDeviceId,
     pub id: String,
+}
+
+/// A transaction id with the path that it belongs to: the same id on another path is another request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transaction {
+    pub(crate) id: TransactionId,
+    /// The event type; for `/redact`, also the event to redact.
+    pub(crate) scope: String,
+}
+
+impl Transaction {
+    pub(crate) fn of(id: Option<&TransactionId>, scope: &str) -> Option<Self> {
+        id.map(|id| Self {
+            id: id.clone(),
+            scope: scope.to_owned(),
+        })
+    }
 }
 
 /// An event that is on disk.
@@ -58,7 +75,8 @@ impl RoomWriter {
     /// `PUT /rooms/{roomId}/send/{eventType}/{txnId}`: the same transaction id gives the same event, also after a restart.
     pub async fn send(&self, room_id: &RoomId, message: Message) -> Result<Sent, RoomError> {
         if message.kind == "m.room.redaction" {
-            return self.redact(room_id, redaction_of(message)?).await;
+            let redaction = Intent::Redaction(redaction_of(message)?, RedactionPath::Send);
+            return self.write(room_id, 1024, redaction).await;
         }
         self.write(
             room_id,
@@ -79,8 +97,8 @@ impl RoomWriter {
 
     /// `PUT /rooms/{roomId}/redact/{eventId}/{txnId}`: afterwards the target's content is gone from disk.
     pub async fn redact(&self, room_id: &RoomId, redaction: Redaction) -> Result<Sent, RoomError> {
-        self.write(room_id, 1024, Intent::Redaction(redaction))
-            .await
+        let redaction = Intent::Redaction(redaction, RedactionPath::Redact);
+        self.write(room_id, 1024, redaction).await
     }
 
     /// Hands an intent to the room's writer and waits until it is on disk or refused.

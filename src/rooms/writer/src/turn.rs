@@ -20,7 +20,7 @@ use ruma::{
 use crate::{
     facts::{Facts, Pair, StateEntry},
     handle::RoomWriter,
-    send::TransactionId,
+    send::Transaction,
     state_set::StateSet,
 };
 
@@ -88,7 +88,7 @@ pub(crate) struct Pending {
     pub(crate) settled: Vec<OwnedEventId>,
     /// The event in the state before it that it replaces.
     pub(crate) replaces: Option<EventNumber>,
-    pub(crate) transaction: Option<TransactionId>,
+    pub(crate) transaction: Option<Transaction>,
     /// The redaction that emptied it before it arrived.
     pub(crate) redacted_because: Option<EventNumber>,
     pub(crate) redacts: Option<Target>,

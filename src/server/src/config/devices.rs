@@ -8,12 +8,14 @@ use super::units::Bytes;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Devices {
+    pub(crate) per_user: usize,
     one_time_keys: u64,
     key_size: Bytes,
     inbox_messages: u64,
     inbox_size: Bytes,
     message_size: Bytes,
     recipients: usize,
+    request_size: Bytes,
     backups: u64,
     backup_sessions: u64,
     session_size: Bytes,
@@ -24,12 +26,14 @@ impl Default for Devices {
         let defaults = Limits::default();
         let bytes = |bytes: usize| Bytes(bytes as u64);
         Self {
+            per_user: 1_000,
             one_time_keys: defaults.one_time_keys,
             key_size: bytes(defaults.key_bytes),
             inbox_messages: defaults.inbox_messages,
             inbox_size: Bytes(defaults.inbox_bytes),
             message_size: bytes(defaults.message_bytes),
             recipients: defaults.recipients,
+            request_size: bytes(defaults.request_bytes),
             backups: defaults.backups,
             backup_sessions: defaults.backup_sessions,
             session_size: bytes(defaults.session_bytes),
@@ -47,6 +51,7 @@ impl Devices {
             inbox_bytes: self.inbox_size.0,
             message_bytes: self.message_size.in_memory(),
             recipients: self.recipients,
+            request_bytes: self.request_size.in_memory(),
             backups: self.backups,
             backup_sessions: self.backup_sessions,
             session_bytes: self.session_size.in_memory(),
@@ -57,12 +62,14 @@ impl Devices {
     /// Limits of 0 that would make encryption impossible.
     pub(super) fn mistakes(&self) -> Option<String> {
         let least = [
+            self.per_user as u64,
             self.one_time_keys,
             self.key_size.0,
             self.inbox_messages,
             self.inbox_size.0,
             self.message_size.0,
             self.recipients as u64,
+            self.request_size.0,
             self.session_size.0,
         ];
         let text = "of `[devices]`, only `backups` and `backup_sessions` may be 0";

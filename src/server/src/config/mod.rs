@@ -1,13 +1,16 @@
 //! The configuration. `conduit.toml` at the root of the repository documents every setting; tests
 //! compare it with the definitions and defaults here.
 
+mod account_data;
 mod devices;
 mod federation;
 mod load;
 mod media;
 mod names;
 mod origins;
+mod presence;
 mod secret;
+mod support;
 mod tls;
 mod turn;
 mod units;
@@ -15,7 +18,7 @@ mod variables;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use edge::{BodyLimits, Network, Patience, RateLimits};
+use edge::{BodyLimits, ConnectionTimeouts, Network, RateLimits};
 use protocol::push::BodyMentions;
 use rooms_writer::MailboxLimits;
 use ruma::{OwnedServerName, RoomVersionId};
@@ -23,10 +26,13 @@ use serde::Deserialize;
 use users::Registration;
 
 use self::{
+    account_data::AccountData,
     devices::Devices,
     federation::{Federation, Outgoing},
     media::Media,
+    presence::Presence,
     secret::Secret,
+    support::SupportSettings,
     tls::Tls,
     turn::TurnSettings,
     units::{Bytes, Seconds},
@@ -52,13 +58,16 @@ pub(crate) struct Config {
     registration: RegistrationSettings,
     pub(crate) federation: Federation,
     pub(crate) outgoing: Outgoing,
+    pub(crate) support: SupportSettings,
     pub(crate) turn: TurnSettings,
     pub(crate) rate_limits: RateLimits,
     pub(crate) http: Http,
     pub(crate) rooms: Rooms,
     pub(crate) devices: Devices,
     pub(crate) media: Media,
+    pub(crate) account_data: AccountData,
     pub(crate) sync: Sync,
+    pub(crate) presence: Presence,
     pub(crate) push: Push,
     pub(crate) log: Log,
 }
@@ -95,6 +104,8 @@ enum RegistrationMode {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
+    pub(crate) query_access_tokens: bool,
     idle_timeout: Seconds,
     stall_timeout: Seconds,
     body_timeout: Seconds,
@@ -114,6 +125,7 @@ pub(crate) struct Rooms {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sync {
     pub(crate) longest_wait: Seconds,
+    pub(crate) open_per_device: usize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -150,13 +162,16 @@ impl Default for Config {
             registration: RegistrationSettings::default(),
             federation: Federation::default(),
             outgoing: Outgoing::default(),
+            support: SupportSettings::default(),
             turn: TurnSettings::default(),
             rate_limits: RateLimits::default(),
             http: Http::default(),
             rooms: Rooms::default(),
             devices: Devices::default(),
             media: Media::default(),
+            account_data: AccountData::default(),
             sync: Sync::default(),
+            presence: Presence::default(),
             push: Push::default(),
             log: Log::default(),
         }
@@ -183,6 +198,8 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             max_connections: 200_000,
+            max_connections_per_address: 1_024,
+            query_access_tokens: true,
             idle_timeout: Seconds(60),
             stall_timeout: Seconds(60),
             body_timeout: Seconds(60),
@@ -206,6 +223,7 @@ impl Default for Sync {
     fn default() -> Self {
         Self {
             longest_wait: Seconds(300),
+            open_per_device: 20,
         }
     }
 }
@@ -313,6 +331,14 @@ impl Config {
             "`http.max_connections` must not be 0",
         );
         check(
+            self.http.max_connections_per_address > 0,
+            "`http.max_connections_per_address` must not be 0",
+        );
+        check(
+            self.sync.open_per_device > 0,
+            "`sync.open_per_device` must not be 0",
+        );
+        check(
             self.http.idle_timeout.0 > 0,
             "`http.idle_timeout` must not be 0",
         );
@@ -333,16 +359,18 @@ impl Config {
             "`log.level` must be error, warn, info, debug or trace, or for example \"info,requests=warn\"",
         );
         mistakes.extend(self.tls.mistakes());
+        mistakes.extend(self.support.mistakes());
         mistakes.extend(self.turn.mistakes());
         mistakes.extend(self.devices.mistakes());
+        mistakes.extend(self.presence.mistakes());
         mistakes.extend(self.media.mistakes());
         mistakes
     }
 }
 
 impl Http {
-    pub(crate) fn patience(&self) -> Patience {
-        Patience {
+    pub(crate) fn timeouts(&self) -> ConnectionTimeouts {
+        ConnectionTimeouts {
             head: self.idle_timeout.into(),
             stall: self.stall_timeout.into(),
         }

@@ -11,6 +11,7 @@ const MIN_SIMILARITY: f64 = 0.7;
 /// Settings without a fixed default. For these, `conduit.toml` documents an example.
 pub(super) const WITHOUT_DEFAULT: &[&str] = &[
     "public_base_url",
+    "support.page",
     "registration.mode",
     "registration.token",
     "registration.shared_secret",

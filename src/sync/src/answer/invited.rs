@@ -1,10 +1,12 @@
 //! The sections `invite` and `knock`: what someone who is not inside may know of a room (client-server API, "Stripped
 //! state").
 
+use rooms_store::tables::Membership;
+
 use super::Context;
 use crate::{json::Json, own_rooms::OwnRoom, request::SyncError};
 
-/// Told once. Invites by those whom the user ignores are not told.
+/// Sent once. Invites of ignored users are not sent, and none while the user blocks invites.
 pub(super) async fn write(
     context: &Context<'_>,
     json: &mut Json,
@@ -15,6 +17,11 @@ pub(super) async fn write(
         return Ok(());
     }
     let parts = context.parts;
+    let is_invite = room.row.membership == Membership::Invite;
+    let user = context.request.user;
+    if is_invite && parts.users.blocks_invites(context.db, user).await? {
+        return Ok(());
+    }
     let state = parts
         .history
         .stripped_state(context.db, room.number, context.request.user)

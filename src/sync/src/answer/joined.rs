@@ -46,7 +46,7 @@ pub(super) async fn write(
         Some(_) | None => None,
     };
     let mut state = StateChanges::read(context, room, since, &timeline, end).await?;
-    let heroes = if state.changed_members {
+    let heroes = if state.changed_summary {
         summary::heroes(context, room, end).await?
     } else {
         Vec::new()
@@ -59,7 +59,7 @@ pub(super) async fn write(
     let mark = json.mark();
     json.key(room.id.as_str());
     json.open_object();
-    if state.changed_members {
+    if state.changed_summary {
         summary::write(context, json, &recent, &heroes).await?;
     }
     let mut has_content = is_whole || !timeline.events.is_empty() || timeline.limited;
@@ -76,6 +76,9 @@ pub(super) async fn write(
         context
             .account_data
             .write_of_room(json, room.number, account_data, if_none);
+    }
+    if let Some(online) = context.online_in(room, is_whole) {
+        write_online(json, online, recent.joined);
     }
     has_content |= !json.is_at(before) || receipts.are_of(context.request.user);
     if !has_content {
@@ -111,6 +114,17 @@ async fn timeline(
         timeline.limited = true;
     }
     Ok(timeline)
+}
+
+/// How many members are online: an extension of this server.
+fn write_online(json: &mut Json, online: u32, joined: u64) {
+    json.key("chat.aqueduct.online");
+    json.open_object();
+    json.key("online");
+    json.number(online.into());
+    json.key("joined");
+    json.number(joined);
+    json.close_object();
 }
 
 async fn write_counts(

@@ -53,7 +53,10 @@ pub(super) async fn write(
         .await?;
     let (timeline, state) = match stay(context, room).await? {
         Stay::None => match leave_event(context, room).await? {
-            Some(leave) => (Timeline::of_one(leave, context.db.stamp(), end), None),
+            Some(leave) => {
+                let state = StateChanges::of_own_member(context, &leave, end);
+                (Timeline::of_one(leave, context.db.stamp(), end), state)
+            }
             None => return Ok(()),
         },
         stay => {
@@ -79,14 +82,12 @@ pub(super) async fn write(
             }
             let mut state = StateChanges::read(context, room, since, &timeline, end).await?;
             state.choose_members(context, room, &timeline, &[]).await?;
-            (timeline, Some(state))
+            (timeline, state)
         }
     };
     json.key(room.id.as_str());
     json.open_object();
-    if let Some(state) = state {
-        state.write(context, json, room).await?;
-    }
+    state.write(context, json, room).await?;
     timeline.write(context, json, &mut viewer).await?;
     let account_data = &context.request.filter.room_account_data;
     if account_data.allows_room(&room.id) {

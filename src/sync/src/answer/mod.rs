@@ -6,6 +6,7 @@ mod ephemeral;
 mod invited;
 mod joined;
 mod left;
+mod presence;
 mod state;
 mod summary;
 mod timeline;
@@ -24,7 +25,7 @@ use tokio::sync::OnceCell;
 use ::devices::DeviceState;
 
 pub(crate) use self::devices::received;
-use self::{account_data::AccountData, devices::DeviceNews};
+use self::{account_data::AccountData, devices::DeviceNews, presence::PresenceNews};
 use crate::{
     json::Json,
     notifier::{Changed, Wake},
@@ -57,8 +58,18 @@ struct Context<'a> {
     account_data: AccountData,
     /// The counter of who types at the time of the snapshot.
     typing: u64,
+    online: OnlineCounts,
     /// Whose unread counts are told; made for the first room that is told.
     reader: OnceCell<push::Reader>,
+}
+
+/// Of which rooms the numbers of online members are told.
+#[derive(Clone, Copy, Debug)]
+enum OnlineCounts {
+    /// The client did not ask.
+    None,
+    All,
+    ChangedAfter(u64),
 }
 
 /// A room of the user, and what is known of it before anything of it is read.
@@ -93,6 +104,16 @@ impl Context<'_> {
         Ok(self.reader.get_or_try_init(make).await?)
     }
 
+    /// How many members of a room are online, if that is to be told.
+    fn online_in(&self, room: &OwnRoom, is_whole: bool) -> Option<u32> {
+        let since = match self.online {
+            OnlineCounts::None => return None,
+            OnlineCounts::ChangedAfter(since) if !is_whole => Some(since),
+            OnlineCounts::ChangedAfter(_) | OnlineCounts::All => None,
+        };
+        self.parts.presence.online_since(room.number, since)
+    }
+
     /// Whether who types changed after the token, in a room in which that happened at `changed_at`.
     fn is_typing_new(&self, changed_at: u64) -> bool {
         match self.since {
@@ -112,16 +133,19 @@ pub(crate) async fn build(
 ) -> Result<Answer, SyncError> {
     let typing = &parts.typing;
     let (boot, counter) = (typing.boot_id(), typing.counter());
+    let of_this_run = since.filter(|token| token.boot == boot);
     let db = parts.notifier.snapshot().await?;
     let own = parts
         .own_rooms
         .get(&parts.rooms, &parts.notifier, &db, request.user)
         .await?;
     let device = DeviceNews::read(parts, request, &db, &own, since).await?;
-    let next = SyncToken {
+    let mut next = SyncToken {
         stamp: db.stamp(),
         boot,
         counter,
+        presence: 0,
+        online: request.online,
         to_device: device.told_until(),
     };
     let context = Context {
@@ -132,8 +156,16 @@ pub(crate) async fn build(
         ignored: parts.users.ignored(&db, request.user).await?,
         account_data: AccountData::read(parts, &db, request, since).await?,
         typing: counter,
+        online: match of_this_run.filter(|token| token.online) {
+            _ if !request.online => OnlineCounts::None,
+            Some(token) => OnlineCounts::ChangedAfter(token.presence),
+            None => OnlineCounts::All,
+        },
         reader: OnceCell::new(),
     };
+    // Before the rooms: how many are online in them is told as of this change, or a later one.
+    let presence = PresenceNews::read(&context, &own, of_this_run).await?;
+    next.presence = presence.next;
     let candidates = candidates(&context, &own.rooms).await?;
     let mut json = Json::with_capacity(if since.is_some() { 1024 } else { 16 * 1024 });
     json.open_object();
@@ -143,6 +175,7 @@ pub(crate) async fn build(
     context
         .account_data
         .write_global(&mut json, &request.filter.account_data);
+    presence.write(&mut json);
     write_rooms(&context, &mut json, &candidates).await?;
     device.write(&mut json);
     let has_other_keys = told.is_some_and(|told| device.has_other_keys(told));
@@ -152,6 +185,16 @@ pub(crate) async fn build(
     let seen = Wake {
         stamp: next.stamp,
         typing: counter,
+        presence: if presence.is_wanted {
+            next.presence
+        } else {
+            u64::MAX
+        },
+        online: if request.online {
+            next.presence
+        } else {
+            u64::MAX
+        },
     };
     Ok(Answer {
         json: json.into_bytes(),
@@ -191,7 +234,8 @@ async fn candidates<'a>(
         let has_more = context.is_new(room)
             || context.request.full_state
             || context.account_data.speaks_of(room.number)
-            || (may_type && context.is_typing_new(typing.changed_at(room.number)));
+            || (may_type && context.is_typing_new(typing.changed_at(room.number)))
+            || (is_joined && context.online_in(room, false).is_some());
         if has_more || (is_joined && has_news) {
             candidates.push(Candidate { room, has_news });
         }

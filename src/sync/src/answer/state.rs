@@ -4,11 +4,14 @@
 //! not show, because the filter held it back or because it came over another branch of the room, is told here too, or
 //! the client would never learn it. `state_after` is what changed up to the **end** of the timeline.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use database::UserNumber;
 use rooms_store::{
-    member_key, member_of,
+    Event, member_key, member_of,
     state_map::{EventNumber, StateKeyNumber, StateRoot},
 };
 
@@ -23,14 +26,17 @@ use crate::{
     request::{StateAfter, SyncError},
 };
 
+/// State that clients name a room by.
+const NAMES: [&str; 2] = ["m.room.name", "m.room.canonical_alias"];
+
 /// What changed, by state key. Nothing of it is read yet but the map's nodes.
 pub(super) struct StateChanges {
     /// The state events to tell.
     events: BTreeMap<StateKeyNumber, EventNumber>,
     /// The root of the state that they belong to: the start of the timeline, or its end.
     root: StateRoot,
-    /// Whether a membership changed anywhere between the token and now.
-    pub(super) changed_members: bool,
+    /// Whether a membership changed anywhere between the token and now, or the room's name or alias.
+    pub(super) changed_summary: bool,
     /// Whether all of the state is told, and not what changed.
     is_whole: bool,
 }
@@ -50,7 +56,7 @@ impl StateChanges {
         let mut changes = Self {
             events: BTreeMap::new(),
             root: state,
-            changed_members: since.is_none(),
+            changed_summary: since.is_none(),
             is_whole: since.is_none(),
         };
         match since {
@@ -61,14 +67,32 @@ impl StateChanges {
         if !wants_after {
             changes.add_untold(context, room, start, end, &told).await?;
         }
-        if timeline
-            .events
-            .iter()
-            .any(|event| event.membership.is_some())
-        {
-            changes.changed_members = true;
+        let summarizes =
+            |event: &Arc<Event>| event.membership.is_some() || NAMES.contains(&&*event.kind);
+        if timeline.events.iter().any(summarizes) {
+            changes.changed_summary = true;
+        }
+        if !changes.changed_summary && !changes.events.is_empty() {
+            let numbers = context.parts.rooms.numbers();
+            for kind in NAMES {
+                let key = numbers.find_state_key(context.db, kind, "").await?;
+                changes.changed_summary |= key.is_some_and(|key| changes.events.contains_key(&key));
+            }
         }
         Ok(changes)
+    }
+
+    /// Of a room that the user was not inside: their own member event, which clients that ask for the
+    /// state after the timeline take from there alone.
+    pub(super) fn of_own_member(context: &Context<'_>, own: &Event, root: StateRoot) -> Self {
+        let wants_after = context.request.state_after != StateAfter::No;
+        let own = (member_key(context.request.user), own.number);
+        Self {
+            events: wants_after.then_some(own).into_iter().collect(),
+            root,
+            changed_summary: false,
+            is_whole: false,
+        }
     }
 
     async fn add_all(
@@ -102,7 +126,7 @@ impl StateChanges {
         }
         let states = context.parts.rooms.states();
         for change in states.diff(context.db, room.number, from, to).await? {
-            self.changed_members |= member_of(change.key).is_some();
+            self.changed_summary |= member_of(change.key).is_some();
             if let Some(after) = change.after {
                 self.events.insert(change.key, after);
             }
@@ -122,7 +146,7 @@ impl StateChanges {
         if start != end {
             let states = context.parts.rooms.states();
             for change in states.diff(context.db, room.number, start, end).await? {
-                self.changed_members |= member_of(change.key).is_some();
+                self.changed_summary |= member_of(change.key).is_some();
                 if let Some(after) = change.after.filter(|after| !told.contains(after)) {
                     self.events.insert(change.key, after);
                 }

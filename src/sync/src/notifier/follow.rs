@@ -99,7 +99,7 @@ async fn catch_up(notifier: &Notifier, cursor: &mut Position) -> Result<usize, S
     for (Position(stamp, _), concern) in &told {
         let wake = Wake {
             stamp: *stamp,
-            typing: 0,
+            ..Wake::default()
         };
         match concern {
             Concern::Room(room) => notifier.wake_members(*room, wake),

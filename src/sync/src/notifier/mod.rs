@@ -16,6 +16,7 @@ use std::{
 };
 
 use database::{RoomNumber, Snapshot, Stamp, Store, StoreError, UserNumber};
+use presence::Presence;
 use rooms_writer::Typing;
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,6 +39,7 @@ pub(crate) struct Notifier(Arc<Parts>);
 struct Parts {
     store: Store,
     typing: Typing,
+    presence: Presence,
     room_changes: Changes<RoomNumber>,
     user_changes: Changes<UserNumber>,
     /// When the devices or keys of users last changed, for those who share rooms with them.
@@ -58,6 +60,7 @@ impl Notifier {
     pub(crate) async fn open(
         store: Store,
         typing: Typing,
+        presence: Presence,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
@@ -65,6 +68,7 @@ impl Notifier {
         let notifier = Self(Arc::new(Parts {
             store,
             typing,
+            presence,
             room_changes: Changes::new(start, CHANGES),
             user_changes: Changes::new(start, CHANGES),
             device_lists: Changes::new(start, CHANGES),

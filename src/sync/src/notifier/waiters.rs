@@ -34,6 +34,9 @@ struct Slot {
     stamp: AtomicU64,
     /// The newest change of who types in a room of the user.
     typing: AtomicU64,
+    /// The newest change of presence that the user may know of, and of how many are online in a room of the user.
+    presence: AtomicU64,
+    online: AtomicU64,
     waker: AtomicWaker,
 }
 
@@ -42,6 +45,10 @@ struct Slot {
 pub(crate) struct Wake {
     pub(crate) stamp: Stamp,
     pub(crate) typing: u64,
+    /// Of what was seen: `u64::MAX` where the request does not want to know.
+    pub(crate) presence: u64,
+    /// Likewise.
+    pub(crate) online: u64,
 }
 
 /// A registered slot; dropping it takes it out again.
@@ -70,6 +77,8 @@ impl Waiters {
         let slot = Arc::new(Slot {
             stamp: AtomicU64::new(0),
             typing: AtomicU64::new(0),
+            presence: AtomicU64::new(0),
+            online: AtomicU64::new(0),
             waker: AtomicWaker::new(),
         });
         let mut shard = self.shard(user);
@@ -82,7 +91,7 @@ impl Waiters {
         if self.closed.load(Ordering::SeqCst) {
             slot.wake(Wake {
                 stamp: Stamp::MAX,
-                typing: 0,
+                ..Wake::default()
             });
         }
         Waiter {
@@ -127,7 +136,7 @@ impl Waiters {
         self.wake_where(
             Wake {
                 stamp: Stamp::MAX,
-                typing: 0,
+                ..Wake::default()
             },
             |_| true,
         );
@@ -150,12 +159,16 @@ impl Slot {
     fn wake(&self, wake: Wake) {
         self.stamp.fetch_max(wake.stamp.0, Ordering::SeqCst);
         self.typing.fetch_max(wake.typing, Ordering::SeqCst);
+        self.presence.fetch_max(wake.presence, Ordering::SeqCst);
+        self.online.fetch_max(wake.online, Ordering::SeqCst);
         self.waker.wake();
     }
 
     fn has_more_than(&self, seen: Wake) -> bool {
         self.stamp.load(Ordering::SeqCst) > seen.stamp.0
             || self.typing.load(Ordering::SeqCst) > seen.typing
+            || self.presence.load(Ordering::SeqCst) > seen.presence
+            || self.online.load(Ordering::SeqCst) > seen.online
     }
 }
 
@@ -209,7 +222,7 @@ mod tests {
     fn at(stamp: u64) -> Wake {
         Wake {
             stamp: Stamp(stamp),
-            typing: 0,
+            ..Wake::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! Wakes the members of rooms that told something: only those who wait, and large rooms in chunks.
 
 use database::{Read, RoomNumber, Snapshot, StoreError, UserNumber};
+use presence::Woken;
 use rooms_store::{Membership, tables::USER_ROOMS};
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +67,7 @@ pub(super) async fn run(notifier: Notifier, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => break,
             () = notifier.0.wake_added.notified() => {}
+            woken = notifier.0.presence.woken() => wake_presence(&notifier, &woken),
             more = typed.changed() => {
                 if more.is_err() {
                     break;
@@ -89,6 +91,24 @@ pub(super) async fn run(notifier: Notifier, stop: CancellationToken) {
         }
     }
     notifier.0.waiters.close();
+}
+
+fn wake_presence(notifier: &Notifier, woken: &Woken) {
+    let counter = woken.counter;
+    for user in &woken.presence {
+        let wake = Wake {
+            presence: counter,
+            ..Wake::default()
+        };
+        notifier.0.waiters.wake(*user, wake);
+    }
+    for user in &woken.online {
+        let wake = Wake {
+            online: counter,
+            ..Wake::default()
+        };
+        notifier.0.waiters.wake(*user, wake);
+    }
 }
 
 async fn wake_room(notifier: &Notifier, room: RoomNumber, wake: Wake) {

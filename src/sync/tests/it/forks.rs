@@ -4,14 +4,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use devices::{Devices, Limits};
+use presence::{Presence, SetPresence};
 use push::{Push, PushConfig};
 use rooms_store::Membership;
 use rooms_testing::graph::Net;
 use ruma::{OwnedUserId, RoomVersionId};
 use serde_json::Value;
-use sync::{Filter, StateAfter, Sync, SyncConfig, SyncRequest};
+use sync::{Filter, StateAfter, Sync, SyncConfig, SyncNeeds, SyncRequest};
 
-use crate::world::{events, next_batch};
+use crate::world::{NO_PRESENCE, events, next_batch};
 
 const SEEDS: u64 = 60;
 const STEPS: usize = 60;
@@ -59,6 +60,8 @@ impl Client {
             full_state: false,
             state_after: self.state_after,
             timeout: Duration::ZERO,
+            set_presence: SetPresence::Online,
+            online: false,
         };
         let answer = sync.sync(request).await.expect("an answer");
         let answer: Value = serde_json::from_slice(&answer).expect("JSON");
@@ -111,11 +114,22 @@ async fn play(seed: u64) -> usize {
         &PushConfig::default(),
         first.tasks.clone(),
     );
-    let sync = Sync::open(
-        first.history.clone(),
-        first.writer.typing().clone(),
-        Devices::new(first.store.clone(), first.clock.clone(), Limits::default()),
+    let presence = Presence::open(
+        first.history.rooms().clone(),
+        first.clock.clone(),
+        &NO_PRESENCE,
+        &first.tasks,
+        first.stop.clone(),
+    );
+    let needs = SyncNeeds {
+        history: first.history.clone(),
+        typing: first.writer.typing().clone(),
+        devices: Devices::new(first.store.clone(), first.clock.clone(), Limits::default()),
         push,
+        presence: presence.await.expect("presence opens"),
+    };
+    let sync = Sync::open(
+        needs,
         SyncConfig::default(),
         &first.tasks,
         first.stop.clone(),

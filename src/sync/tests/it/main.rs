@@ -6,6 +6,7 @@ mod devices;
 mod forks;
 mod model;
 mod order;
+mod presence;
 mod sections;
 mod waiting;
 mod world;

@@ -8,6 +8,7 @@ use devices::{
     keys::{DeviceKeys, KeyUpload},
     to_device::{self, Recipient, Target},
 };
+use presence::{Presence, PresenceConfig, SetPresence};
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
 use rooms_history::{History, Markers};
@@ -22,7 +23,7 @@ use ruma::{
     api::client::filter::FilterDefinition,
 };
 use serde_json::{Map, Value, json, value::RawValue};
-use sync::{Filter, StateAfter, Sync, SyncConfig, SyncError, SyncRequest};
+use sync::{Filter, StateAfter, Sync, SyncConfig, SyncError, SyncNeeds, SyncRequest};
 use tokio_util::sync::CancellationToken;
 use users::{NewAccount, NewDevice, Users};
 
@@ -33,6 +34,8 @@ pub(crate) struct World {
     pub(crate) history: History,
     pub(crate) writer: RoomWriter,
     pub(crate) devices: Devices,
+    pub(crate) clock: Arc<MockClock>,
+    pub(crate) presence: Presence,
     pub(crate) sync: Sync,
     pub(crate) stop: CancellationToken,
     settings: Settings,
@@ -44,7 +47,15 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) body_mentions: BodyMentions,
     pub(crate) push: PushConfig,
+    /// Disabled unless a test is about it: it wakes clients.
+    pub(crate) presence: PresenceConfig,
 }
+
+pub(crate) const NO_PRESENCE: PresenceConfig = PresenceConfig {
+    enabled: false,
+    idle_after: Duration::from_mins(5),
+    offline_after: Duration::from_secs(30),
+};
 
 const NEW_DEVICE: Device = Device {
     display_name: None,
@@ -56,7 +67,7 @@ pub(crate) struct Person {
     world: Arc<World>,
     pub(crate) user_id: OwnedUserId,
     pub(crate) number: UserNumber,
-    device: OwnedDeviceId,
+    pub(crate) device: OwnedDeviceId,
 }
 
 /// How a client asks.
@@ -67,6 +78,8 @@ pub(crate) struct Ask {
     pub(crate) full_state: bool,
     pub(crate) state_after: StateAfter,
     pub(crate) timeout: Duration,
+    pub(crate) set_presence: SetPresence,
+    pub(crate) online: bool,
 }
 
 impl Ask {
@@ -98,6 +111,7 @@ impl World {
             seed,
             body_mentions: BodyMentions::Ignored,
             push: PushConfig::default(),
+            presence: NO_PRESENCE,
         })
         .await
     }
@@ -122,7 +136,7 @@ impl World {
         config.seed = settings.seed;
         config.default_version = RoomVersionId::V11;
         config.users.body_mentions = settings.body_mentions;
-        let handles = Handles::open(store.clone(), &config, clock, random).await;
+        let handles = Handles::open(store.clone(), &config, clock.clone(), random).await;
         let Handles {
             users,
             rooms,
@@ -133,19 +147,26 @@ impl World {
             ..
         } = handles;
         let push = Push::open(history.clone(), &settings.push, tasks.clone());
-        let devices = Devices::new(store.clone(), device_clock, Limits::default());
-        let config = SyncConfig::default();
-        let sync = Sync::open(
-            history.clone(),
-            writer.typing().clone(),
-            devices.clone(),
-            push,
-            config,
+        let presence = Presence::open(
+            rooms.clone(),
+            clock.clone(),
+            &settings.presence,
             &tasks,
             stop.clone(),
         )
         .await
-        .expect("sync opens");
+        .expect("presence opens");
+        let devices = Devices::new(store.clone(), device_clock, Limits::default());
+        let config = SyncConfig::default();
+        let needs = SyncNeeds {
+            history: history.clone(),
+            typing: writer.typing().clone(),
+            devices: devices.clone(),
+            push,
+            presence: presence.clone(),
+        };
+        let sync = Sync::open(needs, config, &tasks, stop.clone());
+        let sync = sync.await.expect("sync opens");
         Arc::new(Self {
             store,
             users,
@@ -153,6 +174,8 @@ impl World {
             history,
             writer,
             devices,
+            clock,
+            presence,
             sync,
             stop,
             settings,
@@ -403,6 +426,8 @@ impl Person {
             full_state: ask.full_state,
             state_after: ask.state_after,
             timeout: ask.timeout,
+            set_presence: ask.set_presence,
+            online: ask.online,
         }
     }
 

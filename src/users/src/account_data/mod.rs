@@ -8,8 +8,10 @@
 //! every older token, like any other change. Everywhere else it reads as absent.
 
 mod ignored;
+mod invites;
 mod local_notifications;
 mod push_rules;
+mod quota;
 mod tags;
 
 use database::{
@@ -19,6 +21,7 @@ use database::{
 use ruma::UserId;
 
 pub use crate::account_data::push_rules::{PUSH_RULES, PushRuleChange, PushRuleError, PushRules};
+pub use crate::account_data::quota::{AccountDataError, AccountDataLimits};
 pub(crate) use crate::account_data::{
     ignored::IgnoredCache,
     local_notifications::{forget_device, forget_devices},
@@ -60,6 +63,7 @@ pub async fn put(
     if content == DELETED && before.as_ref().is_none_or(|row| row.value == DELETED) {
         return Ok(());
     }
+    quota::count(txn, user, kind, before.as_ref(), &content).await?;
     if let Some(before) = before {
         txn.delete(ACCOUNT_DATA_LOG.at((user, before.position)));
     }
@@ -77,6 +81,23 @@ pub async fn put(
     txn.append(ACCOUNT_DATA_LOG.end(user), slot, &key);
     server_log::tell(txn, slot, Concern::User(user));
     Ok(())
+}
+
+/// Sets account data within its user's quota.
+async fn put_within(
+    txn: &Txn,
+    user: UserNumber,
+    room: Option<RoomNumber>,
+    kind: &str,
+    content: &str,
+    limits: AccountDataLimits,
+) -> Result<(), AccountDataError> {
+    if content.len() > quota::MAX_CONTENT {
+        return Err(AccountDataError::TooLarge);
+    }
+    let before = quota::size(txn, user).await?;
+    put(txn, user, room, kind, content).await?;
+    limits.check(before, quota::size(txn, user).await?)
 }
 
 /// The content of one piece of account data.
@@ -137,12 +158,15 @@ impl Users {
         room: Option<RoomNumber>,
         kind: &str,
         content: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AccountDataError> {
         let (kind, content) = (kind.to_owned(), content.to_owned());
         let users = self.clone();
         self.finish(async move {
             let (kind, content) = (kind.as_str(), content.as_str());
-            let body = move |txn: Txn| async move { put(&txn, user, room, kind, content).await };
+            let limits = users.0.config.account_data;
+            let body = move |txn: Txn| async move {
+                put_within(&txn, user, room, kind, content, limits).await
+            };
             let ((), stamp) = users.0.store.transact(body).await?;
             if room.is_none() && kind == ignored::KIND {
                 users.0.ignored.remove(user, stamp);
@@ -158,7 +182,7 @@ impl Users {
         user: UserNumber,
         room: Option<RoomNumber>,
         kind: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), AccountDataError> {
         self.set_account_data(user, room, kind, DELETED).await
     }
 

@@ -24,7 +24,7 @@ use crate::{
 pub const PUSH_RULES: &str = "m.push_rules";
 
 /// Bytes of a user's push rules. Further ones are refused.
-const RULES_BYTES: usize = 256 * 1024;
+const RULES_BYTES: usize = 96 * 1024;
 
 /// The maximum number of a user's earlier rules, and of their bytes. Older events are evaluated
 /// with the oldest of them.

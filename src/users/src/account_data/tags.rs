@@ -4,7 +4,10 @@
 use database::{Read, RoomNumber, StoreError, Txn, UserNumber};
 use serde_json::{Map, Value};
 
-use crate::{account_data, users::Users};
+use crate::{
+    account_data::{self, AccountDataError, put_within},
+    users::Users,
+};
 
 const KIND: &str = "m.tag";
 
@@ -27,8 +30,8 @@ impl Users {
         room: RoomNumber,
         tag: &str,
         info: Option<Value>,
-    ) -> Result<(), StoreError> {
-        let info = &info;
+    ) -> Result<(), AccountDataError> {
+        let (info, limits) = (&info, self.0.config.account_data);
         let body = move |txn: Txn| async move {
             let mut tags = self.tags(&txn, user, room).await?;
             match info {
@@ -36,7 +39,8 @@ impl Users {
                 None => tags.remove(tag),
             };
             let content = Value::from(Map::from_iter([("tags".to_owned(), tags.into())]));
-            account_data::put(&txn, user, Some(room), KIND, &content.to_string()).await
+            let content = content.to_string();
+            put_within(&txn, user, Some(room), KIND, &content, limits).await
         };
         self.0.store.transact(body).await?;
         Ok(())

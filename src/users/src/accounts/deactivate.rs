@@ -6,8 +6,8 @@ use crate::{
     accounts::AccountStatus,
     error::LoginError,
     tables::{
-        ACCOUNT_DATA, ACCOUNT_DATA_LOG, ACCOUNTS, DEACTIVATION_JOBS, DeactivationJobRow,
-        FILTER_COUNTS, FILTERS, PROFILE_JOBS, PROFILES, ROOM_ACCOUNT_DATA,
+        ACCOUNT_DATA, ACCOUNT_DATA_LOG, ACCOUNT_DATA_SIZES, ACCOUNTS, DEACTIVATION_JOBS,
+        DeactivationJobRow, FILTER_COUNTS, FILTERS, PROFILE_JOBS, PROFILES, ROOM_ACCOUNT_DATA,
     },
     user_directory,
     users::Users,
@@ -30,6 +30,7 @@ impl Users {
                 txn.put(ACCOUNTS.at(user), &account);
                 txn.clear(ACCOUNT_DATA.under(user));
                 txn.clear(ROOM_ACCOUNT_DATA.under(user));
+                txn.delete(ACCOUNT_DATA_SIZES.at(user));
                 txn.clear(ACCOUNT_DATA_LOG.under(user));
                 txn.clear(FILTERS.under(user));
                 txn.delete(FILTER_COUNTS.at(user));
@@ -55,6 +56,7 @@ impl Users {
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
             users.0.ignored.remove(user, stamp);
+            users.devices_ended(user, |_| true);
             users.left_a_job();
             Ok(())
         })

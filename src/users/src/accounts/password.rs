@@ -91,6 +91,11 @@ impl Users {
             };
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
+            match logout {
+                Logout::Nobody => {}
+                Logout::Everybody => users.devices_ended(user, |_| true),
+                Logout::AllBut(keep) => users.devices_ended(user, |device| device != keep),
+            }
             users.left_a_job();
             Ok(())
         })

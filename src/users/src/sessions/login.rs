@@ -36,6 +36,8 @@ impl Users {
                 if !all.still_opens(&txn, proven).await? {
                     return Err(LoginError::Refused);
                 }
+                let (device, limit) = (session.device_id(), all.0.config.devices);
+                devices::check_new(&txn, proven.user, device, limit).await?;
                 Ok(session.start(&txn, proven.user).await?)
             };
             let (revoked, stamp) = users.0.store.transact(body).await?;

@@ -7,7 +7,7 @@ use crate::{
     account_data, jobs,
     sessions::Authenticated,
     tables::{ACCESS_TOKENS, REFRESH_TOKENS, SESSIONS, TokenHash, TokenPair},
-    users::Users,
+    users::{OnEndedDevices, Users},
 };
 
 /// Sessions that are read at once.
@@ -51,6 +51,28 @@ impl Revoked {
 }
 
 impl Users {
+    /// Calls `then` after each commit that deletes devices, before their logout is answered. Only the first call counts.
+    pub fn on_ended_devices(&self, then: OnEndedDevices) {
+        // A second part that wants to know would need a list here.
+        let _ = self.0.ended_devices.set(then);
+    }
+
+    pub(crate) fn devices_ended(&self, user: UserNumber, is_ended: impl Fn(&str) -> bool) {
+        if let Some(then) = self.0.ended_devices.get() {
+            then(user, &is_ended);
+        }
+    }
+
+    /// Whether a user has a device of this id.
+    pub async fn has_device(
+        &self,
+        db: &impl Read,
+        user: UserNumber,
+        id: &str,
+    ) -> Result<bool, StoreError> {
+        db.exists(devices::DEVICES.at((user, id))).await
+    }
+
     /// Invalidates the tokens that the commit of `stamp` revoked.
     pub(crate) fn forget(&self, revoked: &Revoked, stamp: Stamp) {
         for hash in &revoked.0 {
@@ -115,6 +137,7 @@ impl Users {
             let body = move |txn: Txn| async move { all.end_devices(&txn, user, None, now).await };
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
+            users.devices_ended(user, |_| true);
             users.left_a_job();
             Ok(())
         })
@@ -145,6 +168,7 @@ impl Users {
             };
             let (revoked, stamp) = users.0.store.transact(body).await?;
             users.forget(&revoked, stamp);
+            users.devices_ended(user, |device| ids.iter().any(|id| id == device));
             users.left_a_job();
             Ok(())
         })

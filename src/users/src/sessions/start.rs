@@ -101,6 +101,10 @@ impl Users {
 }
 
 impl Prepared {
+    pub(crate) fn device_id(&self) -> &str {
+        self.device_id.as_str()
+    }
+
     /// Writes the device and its session, and deletes the session that the device had.
     pub(crate) async fn start(&self, txn: &Txn, user: UserNumber) -> Result<Revoked, StoreError> {
         let device = self.device_id.as_str();

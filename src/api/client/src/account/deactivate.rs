@@ -13,6 +13,7 @@ pub(crate) async fn deactivate(
     State(users): State<Users>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
+    interactive::charge(&call, call.request.auth.as_ref())?;
     let caller = call.caller.ok_or_else(ApiError::missing_token)?;
     let erase = call.request.erase;
     let operation = Operation::new("deactivate", Some(caller.number), &[&erase.to_string()]);

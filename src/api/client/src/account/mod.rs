@@ -2,6 +2,7 @@
 
 mod availability;
 mod deactivate;
+mod fallback;
 mod password;
 mod register;
 mod third_party;
@@ -20,8 +21,13 @@ pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add_with(register::register, Rule::new().class(Class::Registration))
         .add(availability::availability)
         .add(token_validity::token_validity)
-        .add_with(password::change, Rule::new().class(Class::Login))
-        .add_with(deactivate::deactivate, Rule::new().class(Class::Login))
+        .add(password::change)
+        .add(deactivate::deactivate)
+        .add(fallback::page)
+        .add_with(
+            fallback::submit,
+            Rule::new().body_bytes(fallback::FORM_BYTES),
+        )
         .add(whoami::whoami)
         .add(third_party::list_identifiers)
 }

@@ -1,5 +1,6 @@
 //! `POST /account/password`: client-server API, "Password management".
 
+use ::devices::DeviceRefusal;
 use edge::{ApiError, Call, State};
 use ruma::api::client::account::change_password::v3::{Request, Response};
 use users::{LoginError, Logout, Operation, PASSWORD_FLOWS, Password, Users};
@@ -11,6 +12,7 @@ pub(crate) async fn change(
     State(users): State<Users>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
+    interactive::charge(&call, call.request.auth.as_ref())?;
     let caller = call.caller.ok_or_else(ApiError::missing_token)?;
     let request = call.request;
     let logout_devices = request.logout_devices.to_string();
@@ -43,7 +45,16 @@ pub(crate) fn refuse(error: LoginError) -> ApiError {
     match error {
         LoginError::Refused => ApiError::forbidden(error),
         LoginError::DeviceId => ApiError::invalid_param(error),
+        LoginError::Device(error) => refuse_device(error),
         LoginError::Busy => ApiError::limit_exceeded(interactive::BUSY),
         LoginError::Store(error) => error.into(),
+    }
+}
+
+fn refuse_device(error: DeviceRefusal) -> ApiError {
+    match error {
+        DeviceRefusal::CrossSigningKey => ApiError::forbidden(error),
+        DeviceRefusal::TooMany(_) => ApiError::user_limit_exceeded(error),
+        DeviceRefusal::Store(error) => error.into(),
     }
 }

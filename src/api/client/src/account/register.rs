@@ -4,16 +4,20 @@ use edge::{ApiError, Call, Json, State};
 use http::StatusCode;
 use ruma::{
     OwnedDeviceId, OwnedUserId, UserId,
-    api::client::account::register::{RegistrationKind, v3::Request},
+    api::client::{
+        account::register::{RegistrationKind, v3::Request},
+        uiaa::AuthData,
+    },
 };
 use serde::Serialize;
 use users::{
-    NameError, NewAccount, NewDevice, Operation, Password, RegisterError, Registered, Users,
+    InteractiveError, NameError, NewAccount, NewDevice, NewRegistration, Operation, Password,
+    RegisterError, Registered, Users,
 };
 
 use crate::interactive;
 
-/// Who wants no login is told the name alone: ruma's response would give `device_id` as null.
+/// Without a session only the user id: ruma's response would have `device_id` as null.
 #[derive(Serialize)]
 pub(crate) struct Response {
     user_id: OwnedUserId,
@@ -51,17 +55,29 @@ pub(crate) async fn register(
     let flows = users
         .registration_flows()
         .ok_or_else(|| ApiError::forbidden("This server is closed to registration"))?;
+    let auth = request.auth.take();
+    let session = auth.as_ref().and_then(AuthData::session).map(str::to_owned);
+    if let Some(session) = &session {
+        if let Some(first) = users.remembered_registration(session) {
+            fill_in(&mut request, &first);
+        }
+        if let Some(made) = users.finished_registration(session, operation(&request)) {
+            return Ok(answer(made));
+        }
+    }
     let user_id = match &request.username {
         Some(name) => users.wanted_name(name).map_err(refuse_name)?,
         None => users.unused_name().map_err(refuse)?,
     };
     require_available(&users, &user_id).await?;
-    let attempt = interactive::attempt(request.auth.take());
-    let operation = operation(&request);
-    users
-        .authorize(operation, None, flows, attempt)
-        .await
-        .map_err(interactive::refuse)?;
+    let attempt = interactive::attempt(auth);
+    let authorized = users
+        .authorize(operation(&request), None, flows, attempt)
+        .await;
+    if let Err(InteractiveError::Challenge(challenge)) = &authorized {
+        users.remember_registration(&challenge.session, parameters(&request));
+    }
+    authorized.map_err(interactive::refuse)?;
 
     let password = request
         .password
@@ -79,7 +95,34 @@ pub(crate) async fn register(
         is_admin: false,
         device: (!request.inhibit_login).then_some(device),
     };
-    users.register(new).await.map(answer).map_err(refuse)
+    let made = users.register(new).await.map_err(refuse)?;
+    if let Some(session) = &session {
+        users.finish_registration(session, &made);
+    }
+    Ok(answer(made))
+}
+
+/// Parameters that the first request of the conversation had and this one leaves out.
+fn fill_in(request: &mut Request, first: &NewRegistration) {
+    let device_id = || first.device_id.clone().map(OwnedDeviceId::from);
+    request.username = request.username.take().or_else(|| first.username.clone());
+    request.password = request.password.take().or_else(|| first.password.clone());
+    request.device_id = request.device_id.take().or_else(device_id);
+    let name = request.initial_device_display_name.take();
+    request.initial_device_display_name = name.or_else(|| first.device_name.clone());
+    request.inhibit_login |= first.inhibit_login;
+    request.refresh_token |= first.refresh_token;
+}
+
+fn parameters(request: &Request) -> NewRegistration {
+    NewRegistration {
+        username: request.username.clone(),
+        password: request.password.clone(),
+        device_id: request.device_id.as_ref().map(ToString::to_string),
+        device_name: request.initial_device_display_name.clone(),
+        inhibit_login: request.inhibit_login,
+        refresh_token: request.refresh_token,
+    }
 }
 
 /// Early, so that nobody goes through interactive auth for a name that is gone.

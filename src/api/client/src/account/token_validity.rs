@@ -8,6 +8,9 @@ pub(crate) async fn token_validity(
     State(users): State<Users>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
+    if users.registration_flows().is_none() {
+        return Err(ApiError::forbidden("This server is closed to registration"));
+    }
     Ok(Response::new(
         users.is_registration_token(&call.request.token),
     ))

@@ -1,23 +1,18 @@
 //! `DELETE /user/{userId}/account_data/{type}`: MSC3391.
 
-use edge::{ApiError, Call, Empty, State};
+use edge::{ApiError, Call, Empty, State, own_request};
 use ruma::{
     OwnedUserId,
     api::{
-        IncomingRequest, auth_scheme::AccessToken,
-        client::config::set_global_account_data::v3::Response, error::DeserializationError,
-        metadata,
+        auth_scheme::AccessToken, client::config::set_global_account_data::v3::Response, metadata,
     },
 };
 use serde::Deserialize;
 use users::Users;
 
-use crate::{
-    account_data::{check_kind, require_own},
-    path::path,
-};
+use crate::account_data::{check_kind, refuse, require_own};
 
-/// Ours, because ruma has none.
+/// Own request type: ruma does not define this endpoint.
 #[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
@@ -34,17 +29,7 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        _request: http::Request<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        path(arguments)
-    }
-}
+own_request!(Request => Response, |input| input.path());
 
 /// Says nothing of whether there was any.
 pub(crate) async fn delete(
@@ -56,6 +41,7 @@ pub(crate) async fn delete(
     check_kind(&kind)?;
     users
         .delete_account_data(call.caller.number, None, &kind)
-        .await?;
+        .await
+        .map_err(refuse)?;
     Ok(Empty)
 }

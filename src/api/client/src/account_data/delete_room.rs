@@ -1,23 +1,19 @@
 //! `DELETE /user/{userId}/rooms/{roomId}/account_data/{type}`: MSC3391.
 
-use edge::{ApiError, Call, Empty, State};
+use edge::{ApiError, Call, Empty, State, own_request};
 use rooms_store::RoomStore;
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::{
-        IncomingRequest, auth_scheme::AccessToken,
-        client::config::set_room_account_data::v3::Response, error::DeserializationError, metadata,
+        auth_scheme::AccessToken, client::config::set_room_account_data::v3::Response, metadata,
     },
 };
 use serde::Deserialize;
 use users::Users;
 
-use crate::{
-    account_data::{check_kind, require_own, require_room},
-    path::path,
-};
+use crate::account_data::{check_kind, refuse, require_own, require_room};
 
-/// Ours, because ruma has none.
+/// Own request type: ruma does not define this endpoint.
 #[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
@@ -35,17 +31,7 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        _request: http::Request<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        path(arguments)
-    }
-}
+own_request!(Request => Response, |input| input.path());
 
 /// Says nothing of whether there was any.
 pub(crate) async fn delete_room(
@@ -60,9 +46,16 @@ pub(crate) async fn delete_room(
     } = call.request;
     require_own(&call.caller, &user_id)?;
     check_kind(&kind)?;
-    let room = require_room(&rooms, &users.snapshot().await?, &room_id).await?;
+    let room = require_room(
+        &rooms,
+        &users.snapshot().await?,
+        call.caller.number,
+        &room_id,
+    )
+    .await?;
     users
         .delete_account_data(call.caller.number, Some(room), &kind)
-        .await?;
+        .await
+        .map_err(refuse)?;
     Ok(Empty)
 }

@@ -1,23 +1,18 @@
 //! `GET /user/{userId}/account_data/{type}`: client-server API, "Client Config".
 
-use edge::{ApiError, Call, RawJson, State};
+use edge::{ApiError, Call, RawJson, State, own_request};
 use ruma::{
     OwnedUserId,
     api::{
-        IncomingRequest, auth_scheme::AccessToken,
-        client::config::get_global_account_data::v3::Response, error::DeserializationError,
-        metadata,
+        auth_scheme::AccessToken, client::config::get_global_account_data::v3::Response, metadata,
     },
 };
 use serde::Deserialize;
 use users::{PUSH_RULES, Users, account_data};
 
-use crate::{
-    account_data::{not_set, require_own},
-    path::path,
-};
+use crate::account_data::{not_set, require_own};
 
-/// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
+/// Own request type: the type must stay as it is in the path, and ruma replaces renamed types.
 #[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
@@ -35,17 +30,7 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        _request: http::Request<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        path(arguments)
-    }
-}
+own_request!(Request => Response, |input| input.path());
 
 pub(crate) async fn get(
     State(users): State<Users>,

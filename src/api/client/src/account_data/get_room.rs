@@ -1,23 +1,19 @@
 //! `GET /user/{userId}/rooms/{roomId}/account_data/{type}`: client-server API, "Client Config".
 
-use edge::{ApiError, Call, RawJson, State};
+use edge::{ApiError, Call, RawJson, State, own_request};
 use rooms_store::RoomStore;
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::{
-        IncomingRequest, auth_scheme::AccessToken,
-        client::config::get_room_account_data::v3::Response, error::DeserializationError, metadata,
+        auth_scheme::AccessToken, client::config::get_room_account_data::v3::Response, metadata,
     },
 };
 use serde::Deserialize;
 use users::{Users, account_data};
 
-use crate::{
-    account_data::{not_set, require_own, require_room},
-    path::path,
-};
+use crate::account_data::{not_set, require_own, require_room};
 
-/// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
+/// Own request type: the type must stay as it is in the path, and ruma replaces renamed types.
 #[derive(Deserialize)]
 pub(crate) struct Request {
     user_id: OwnedUserId,
@@ -36,17 +32,7 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        _request: http::Request<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        path(arguments)
-    }
-}
+own_request!(Request => Response, |input| input.path());
 
 pub(crate) async fn get_room(
     State(users): State<Users>,
@@ -60,7 +46,7 @@ pub(crate) async fn get_room(
     } = call.request;
     require_own(&call.caller, &user_id)?;
     let db = users.snapshot().await?;
-    let room = require_room(&rooms, &db, &room_id).await?;
+    let room = require_room(&rooms, &db, call.caller.number, &room_id).await?;
     let content = account_data::get(&db, call.caller.number, Some(room), &kind).await?;
     Ok(RawJson(content.ok_or_else(not_set)?.into_bytes()))
 }

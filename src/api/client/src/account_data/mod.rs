@@ -9,11 +9,12 @@ mod set;
 mod set_room;
 mod tags;
 
-use database::{Read, RoomNumber};
+use database::{Read, RoomNumber, UserNumber};
 use edge::{ApiError, Routes, User};
 use http::StatusCode;
 use rooms_store::RoomStore;
 use ruma::{RoomId, UserId};
+use users::AccountDataError;
 
 use crate::ClientApi;
 
@@ -43,13 +44,20 @@ fn require_own(caller: &User, user_id: &UserId) -> Result<(), ApiError> {
     ))
 }
 
+/// A room that the user has, or had, a membership in. Any other fails as one that does not exist,
+/// so that account data does not reveal which rooms do.
 async fn require_room(
     rooms: &RoomStore,
     db: &impl Read,
+    user: UserNumber,
     room_id: &RoomId,
 ) -> Result<RoomNumber, ApiError> {
-    let room = rooms.number(db, room_id).await?;
-    room.ok_or_else(|| ApiError::not_found("This server does not know that room"))
+    if let Some(room) = rooms.number(db, room_id).await?
+        && rooms.member(db, room, user).await?.is_some()
+    {
+        return Ok(room);
+    }
+    Err(ApiError::not_found("You are not a member of that room"))
 }
 
 /// What a client may write: a JSON object, under a type that is not the server's own affair.
@@ -74,6 +82,14 @@ fn check_kind(kind: &str) -> Result<(), ApiError> {
         return Err(ApiError::invalid_param("This type is too long"));
     }
     Ok(())
+}
+
+fn refuse(error: AccountDataError) -> ApiError {
+    match error {
+        AccountDataError::TooLarge => ApiError::too_large(error),
+        AccountDataError::Full(_) => ApiError::user_limit_exceeded(error),
+        AccountDataError::Store(error) => error.into(),
+    }
 }
 
 fn not_set() -> ApiError {

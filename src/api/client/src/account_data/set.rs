@@ -1,23 +1,18 @@
 //! `PUT /user/{userId}/account_data/{type}`: client-server API, "Client Config".
 
-use edge::{ApiError, Call, Empty, State};
+use edge::{ApiError, Call, Empty, State, own_request};
 use ruma::{
     OwnedUserId,
     api::{
-        IncomingRequest, auth_scheme::AccessToken,
-        client::config::set_global_account_data::v3::Response, error::DeserializationError,
-        metadata,
+        auth_scheme::AccessToken, client::config::set_global_account_data::v3::Response, metadata,
     },
 };
 use serde_json::value::RawValue;
 use users::Users;
 
-use crate::{
-    account_data::{check, require_own},
-    path::path,
-};
+use crate::account_data::{check, refuse, require_own};
 
-/// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
+/// Own request type: the type must stay as it is in the path, and ruma replaces renamed types.
 pub(crate) struct Request {
     user_id: OwnedUserId,
     kind: String,
@@ -35,22 +30,14 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let (user_id, kind) = path(arguments)?;
-        Ok(Self {
-            user_id,
-            kind,
-            content: serde_json::from_slice(request.body())?,
-        })
-    }
-}
+own_request!(Request => Response, |input| {
+    let (user_id, kind) = input.path()?;
+    Ok(Request {
+        user_id,
+        kind,
+        content: input.json()?,
+    })
+});
 
 pub(crate) async fn set(
     State(users): State<Users>,
@@ -65,6 +52,7 @@ pub(crate) async fn set(
     check(&kind, content.get())?;
     users
         .set_account_data(call.caller.number, None, &kind, content.get())
-        .await?;
+        .await
+        .map_err(refuse)?;
     Ok(Empty)
 }

@@ -1,23 +1,19 @@
 //! `PUT /user/{userId}/rooms/{roomId}/account_data/{type}`: client-server API, "Client Config".
 
-use edge::{ApiError, Call, Empty, State};
+use edge::{ApiError, Call, Empty, State, own_request};
 use rooms_store::RoomStore;
 use ruma::{
     OwnedRoomId, OwnedUserId,
     api::{
-        IncomingRequest, auth_scheme::AccessToken,
-        client::config::set_room_account_data::v3::Response, error::DeserializationError, metadata,
+        auth_scheme::AccessToken, client::config::set_room_account_data::v3::Response, metadata,
     },
 };
 use serde_json::value::RawValue;
 use users::Users;
 
-use crate::{
-    account_data::{check, require_own, require_room},
-    path::path,
-};
+use crate::account_data::{check, refuse, require_own, require_room};
 
-/// Ours, because the type must stay as it stands in the path: ruma replaces those that have got a new name.
+/// Own request type: the type must stay as it is in the path, and ruma replaces renamed types.
 pub(crate) struct Request {
     user_id: OwnedUserId,
     room_id: OwnedRoomId,
@@ -36,23 +32,15 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let (user_id, room_id, kind) = path(arguments)?;
-        Ok(Self {
-            user_id,
-            room_id,
-            kind,
-            content: serde_json::from_slice(request.body())?,
-        })
-    }
-}
+own_request!(Request => Response, |input| {
+    let (user_id, room_id, kind) = input.path()?;
+    Ok(Request {
+        user_id,
+        room_id,
+        kind,
+        content: input.json()?,
+    })
+});
 
 pub(crate) async fn set_room(
     State(users): State<Users>,
@@ -67,9 +55,16 @@ pub(crate) async fn set_room(
     } = call.request;
     require_own(&call.caller, &user_id)?;
     check(&kind, content.get())?;
-    let room = require_room(&rooms, &users.snapshot().await?, &room_id).await?;
+    let room = require_room(
+        &rooms,
+        &users.snapshot().await?,
+        call.caller.number,
+        &room_id,
+    )
+    .await?;
     users
         .set_account_data(call.caller.number, Some(room), &kind, content.get())
-        .await?;
+        .await
+        .map_err(refuse)?;
     Ok(Empty)
 }

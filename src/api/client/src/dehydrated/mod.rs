@@ -13,6 +13,7 @@ pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add(device::put)
         .add(device::delete)
         .add(events::events)
+        .add(events::get_events)
 }
 
 fn none() -> ApiError {

@@ -17,6 +17,7 @@ pub(crate) async fn delete(
     State(users): State<Users>,
     call: Call<delete_device::v3::Request>,
 ) -> Result<delete_device::v3::Response, ApiError> {
+    interactive::charge(&call, call.request.auth.as_ref())?;
     let ids = vec![call.request.device_id];
     delete_all(
         &users,
@@ -33,6 +34,7 @@ pub(crate) async fn delete_many(
     State(users): State<Users>,
     call: Call<delete_devices::v3::Request>,
 ) -> Result<delete_devices::v3::Response, ApiError> {
+    interactive::charge(&call, call.request.auth.as_ref())?;
     let ids = call.request.devices;
     delete_all(
         &users,

@@ -5,7 +5,7 @@ mod get;
 mod list;
 mod rename;
 
-use edge::{ApiError, Class, Routes, Rule};
+use edge::{ApiError, Routes};
 use ruma::{MilliSecondsSinceUnixEpoch, UInt, api::client::device::Device};
 
 use crate::ClientApi;
@@ -15,8 +15,8 @@ pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add(list::list_devices)
         .add(get::get)
         .add(rename::rename)
-        .add_with(delete::delete, Rule::new().class(Class::Login))
-        .add_with(delete::delete_many, Rule::new().class(Class::Login))
+        .add(delete::delete)
+        .add(delete::delete_many)
 }
 
 /// A device as its owner sees it.

@@ -1,7 +1,6 @@
 //! `POST /user/{userId}/filter`: client-server API, "Filtering".
 
 use edge::{ApiError, Call, State};
-use http::StatusCode;
 use ruma::api::client::filter::create_filter::v3::{Request, Response};
 use users::{FilterError, Users};
 
@@ -22,9 +21,7 @@ pub(crate) async fn create(
 fn refuse(error: FilterError) -> ApiError {
     match error {
         FilterError::TooLarge => ApiError::too_large(error),
-        FilterError::TooMany => {
-            ApiError::new(StatusCode::BAD_REQUEST, "M_RESOURCE_LIMIT_EXCEEDED", error)
-        }
+        FilterError::TooMany => ApiError::user_limit_exceeded(error),
         FilterError::Store(error) => error.into(),
     }
 }

@@ -7,7 +7,10 @@ use edge::{ApiError, Call, Json, State};
 use ruma::api::client::keys::claim_keys::v3::Request;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::task::coop::consume_budget;
 use users::Users;
+
+use super::check_count;
 
 #[derive(Default, Serialize)]
 pub(crate) struct Response {
@@ -21,11 +24,15 @@ pub(crate) async fn claim(
     State(devices): State<Devices>,
     call: Call<Request>,
 ) -> Result<Json<Response>, ApiError> {
+    let wanted = &call.request.one_time_keys;
+    check_count(wanted.len() + wanted.values().map(BTreeMap::len).sum::<usize>())?;
     let db = users.snapshot().await?;
     let mut response = Response::default();
     let mut owners = Vec::new();
     let mut claims = Vec::new();
     for (owner, wanted) in call.request.one_time_keys {
+        // Thousands of users are read from memory without waiting.
+        consume_budget().await;
         if !users.is_local(&owner) {
             response
                 .failures

@@ -22,6 +22,7 @@ pub(crate) async fn upload(
     State(devices): State<Devices>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
+    interactive::charge(&call, call.request.auth.as_ref())?;
     let Call {
         caller, request, ..
     } = call;

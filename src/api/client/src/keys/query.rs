@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use ::devices::keys::{Reader, UserKeys, query as read_keys};
 use edge::{ApiError, Call, RawJson, State};
 use ruma::{DeviceId, api::client::keys::get_keys::v3::Request};
+use tokio::task::coop::consume_budget;
 use users::Users;
+
+use super::check_count;
 
 /// The objects of an answer that is being written, each without its closing brace.
 struct Answer {
@@ -19,6 +22,8 @@ pub(crate) async fn query(
     State(users): State<Users>,
     call: Call<Request>,
 ) -> Result<RawJson, ApiError> {
+    let wanted = &call.request.device_keys;
+    check_count(wanted.len() + wanted.values().map(Vec::len).sum::<usize>())?;
     let db = users.snapshot().await?;
     let user_id = call.caller.user_id.as_str();
     let reader = Reader {
@@ -27,22 +32,22 @@ pub(crate) async fn query(
     };
     let mut answer = Answer::new();
     let mut unreachable = BTreeSet::new();
-    for (owner_id, wanted) in &call.request.device_keys {
+    for (owner_id, wanted) in wanted {
+        // Thousands of users are read from memory without waiting.
+        consume_budget().await;
         if !users.is_local(owner_id) {
             unreachable.insert(owner_id.server_name().as_str());
             continue;
         }
-        let keys = match users.number(&db, owner_id).await? {
-            Some(user) => {
-                let owner = Reader {
-                    user,
-                    user_id: owner_id.as_str(),
-                };
-                let wanted: Vec<&str> = wanted.iter().map(|id| DeviceId::as_str(id)).collect();
-                read_keys(&db, reader, owner, &wanted).await?
-            }
-            None => UserKeys::default(),
+        let Some(user) = users.number(&db, owner_id).await? else {
+            continue;
         };
+        let owner = Reader {
+            user,
+            user_id: owner_id.as_str(),
+        };
+        let wanted: Vec<&str> = wanted.iter().map(|id| DeviceId::as_str(id)).collect();
+        let keys = read_keys(&db, reader, owner, &wanted).await?;
         answer.add(owner_id.as_str(), &keys);
     }
     Ok(RawJson(answer.finish(&unreachable).into_bytes()))
@@ -59,7 +64,7 @@ impl Answer {
         }
     }
 
-    /// Users without keys are there, with no devices.
+    /// Users without keys have an entry without devices.
     fn add(&mut self, owner: &str, keys: &UserKeys) {
         let mut devices = "{".to_owned();
         for (device, json) in &keys.devices {

@@ -13,6 +13,8 @@ use ruma::{
 };
 use serde::Serialize;
 
+use super::check_count;
+
 #[derive(Serialize)]
 pub(crate) struct Response {
     one_time_key_counts: BTreeMap<String, u64>,
@@ -49,6 +51,7 @@ pub(crate) async fn upload(
 pub(crate) fn one_time_keys(
     keys: &BTreeMap<OwnedOneTimeKeyId, Raw<encryption::OneTimeKey>>,
 ) -> Result<Vec<OneTimeKey>, ApiError> {
+    check_count(keys.len())?;
     let keys = keys
         .iter()
         .map(|(id, key)| OneTimeKey::parse(id.as_str(), key.json().get()));

@@ -1,7 +1,8 @@
 //! Files as answers: content type and disposition, the headers that keep browsers from running what somebody uploaded ("Security
 //! considerations" and "Serving inline content"), ranges and conditions.
 
-use edge::{ApiError, Body, Whole};
+use edge::{ApiError, AxumResponse, Body};
+use futures_util::StreamExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
@@ -74,7 +75,7 @@ pub(super) async fn file(
     head: &Parts,
     download: Download,
     name: Option<String>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     if let Some(url) = download.redirect().await.map_err(refuse_download)? {
         return redirect(&url);
     }
@@ -121,7 +122,7 @@ pub(super) async fn file(
         return Ok(whole(status, headers, Body::default()));
     }
     let bits = download.read(range).await.map_err(refuse_download)?;
-    Ok(whole(status, headers, Body::from_stream(bits)))
+    Ok(whole(status, headers, streamed(bits)))
 }
 
 /// A thumbnail, whose type this server chose itself.
@@ -131,7 +132,7 @@ pub(super) fn thumbnail(
     size: u64,
     hash: ContentHash,
     bits: Bits,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let etag = etag(hash);
     if range::is_known(&head.headers, &etag) {
         return not_modified(&etag);
@@ -144,7 +145,7 @@ pub(super) fn thumbnail(
     headers.insert(CONTENT_LENGTH, size.into());
     let body = match head.method {
         Method::HEAD => Body::default(),
-        _ => Body::from_stream(bits),
+        _ => streamed(bits),
     };
     Ok(whole(StatusCode::OK, headers, body))
 }
@@ -160,21 +161,21 @@ fn headers(kind: &str, disposition: &ContentDisposition) -> Result<HeaderMap, Ap
     Ok(headers)
 }
 
-fn not_modified(etag: &str) -> Result<Whole, ApiError> {
+fn not_modified(etag: &str) -> Result<AxumResponse, ApiError> {
     let mut headers = HeaderMap::new();
     headers.insert(ETAG, value(etag)?);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(CACHE));
     Ok(whole(StatusCode::NOT_MODIFIED, headers, Body::default()))
 }
 
-fn beyond(size: u64) -> Result<Whole, ApiError> {
+fn beyond(size: u64) -> Result<AxumResponse, ApiError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_RANGE, value(&format!("bytes */{size}"))?);
     let status = StatusCode::RANGE_NOT_SATISFIABLE;
     Ok(whole(status, headers, Body::default()))
 }
 
-fn redirect(url: &str) -> Result<Whole, ApiError> {
+fn redirect(url: &str) -> Result<AxumResponse, ApiError> {
     let mut headers = HeaderMap::new();
     headers.insert(LOCATION, value(url)?);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -190,12 +191,22 @@ fn value(text: &str) -> Result<HeaderValue, ApiError> {
     HeaderValue::from_str(text).map_err(ApiError::internal)
 }
 
+/// A body that is sent while it is read. After an error the connection is closed early, which is
+/// all that its client learns.
+fn streamed(bits: Bits) -> Body {
+    Body::from_stream(bits.inspect(|bytes| {
+        if let Err(error) = bytes {
+            tracing::warn!(%error, "aborted a download");
+        }
+    }))
+}
+
 /// The one place where a streamed answer is put together.
-fn whole(status: StatusCode, headers: HeaderMap, body: Body) -> Whole {
+fn whole(status: StatusCode, headers: HeaderMap, body: Body) -> AxumResponse {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    Whole(response)
+    AxumResponse(response)
 }
 
 #[cfg(test)]

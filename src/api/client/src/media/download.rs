@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edge::{ApiError, RawCall, State, Whole};
+use edge::{ApiError, AxumResponse, RawCall, State};
 use http::request::Parts;
 use media::{Asker, Media, Mxc, Reach, Wanted};
 use ruma::{
@@ -24,7 +24,7 @@ pub(super) struct Asked<'a> {
 pub(super) async fn download(
     State(media): State<Media>,
     call: RawCall<get_content::v1::Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let asked = Asked {
         who: Asker::User(call.caller.number),
         server: &call.request.server_name,
@@ -38,7 +38,7 @@ pub(super) async fn download(
 pub(super) async fn download_as(
     State(media): State<Media>,
     call: RawCall<get_content_as_filename::v1::Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let asked = Asked {
         who: Asker::User(call.caller.number),
         server: &call.request.server_name,
@@ -60,7 +60,7 @@ pub(super) async fn send(
     head: &Parts,
     asked: Asked<'_>,
     name: Option<String>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let mxc = asked.mxc()?;
     let found = media.download(asked.wanted(&mxc)).await;
     answer::file(head, found.map_err(refuse_download)?, name).await

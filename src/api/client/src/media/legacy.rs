@@ -5,7 +5,7 @@
 
 #![expect(deprecated, reason = "they are deprecated for clients")]
 
-use edge::{ApiError, Call, RawCall, RawJson, Routes, State, Whole};
+use edge::{ApiError, AxumResponse, Call, RawCall, RawJson, Routes, State};
 use media::{Asker, Media, Previews, Reach};
 use ruma::api::client::media::{
     get_content, get_content_as_filename, get_content_thumbnail, get_media_config,
@@ -31,7 +31,7 @@ pub(super) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
 async fn download(
     State(media): State<Media>,
     call: RawCall<get_content::v3::Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let asked = Asked {
         who: Asker::Anyone,
         server: &call.request.server_name,
@@ -45,7 +45,7 @@ async fn download(
 async fn download_as(
     State(media): State<Media>,
     call: RawCall<get_content_as_filename::v3::Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let asked = Asked {
         who: Asker::Anyone,
         server: &call.request.server_name,
@@ -60,7 +60,7 @@ async fn download_as(
 async fn thumbnail_of(
     State(media): State<Media>,
     call: RawCall<get_content_thumbnail::v3::Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let request = &call.request;
     let asked = Asked {
         who: Asker::Anyone,

@@ -1,6 +1,6 @@
 //! `GET /media/thumbnail/{serverName}/{mediaId}`.
 
-use edge::{ApiError, RawCall, State, Whole};
+use edge::{ApiError, AxumResponse, RawCall, State};
 use http::{StatusCode, request::Parts};
 use media::{Asker, DownloadError, Media, Method, Reach, ThumbnailAsk};
 use ruma::{
@@ -17,7 +17,7 @@ use super::{
 pub(super) async fn thumbnail(
     State(media): State<Media>,
     call: RawCall<Request>,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let request = &call.request;
     let asked = Asked {
         who: Asker::User(call.caller.number),
@@ -61,7 +61,7 @@ pub(super) async fn send(
     head: &Parts,
     asked: Asked<'_>,
     ask: ThumbnailAsk,
-) -> Result<Whole, ApiError> {
+) -> Result<AxumResponse, ApiError> {
     let mxc = asked.mxc()?;
     let made = media.thumbnail(asked.wanted(&mxc), ask).await;
     let made = made.map_err(|error| match error {

@@ -26,7 +26,7 @@ pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The change that sets a field to a value of the right form. An empty name or address, or `null`, deletes it.
+/// The change that sets a field to a value of the right form. An empty name or address deletes it.
 pub(super) fn change(name: &str, value: Value) -> Result<ProfileChange, ApiError> {
     match name {
         "displayname" => Ok(ProfileChange::DisplayName(text(name, value)?)),
@@ -54,7 +54,6 @@ pub(super) fn deletion(name: &str) -> ProfileChange {
 
 fn text(name: &str, value: Value) -> Result<Option<String>, ApiError> {
     match value {
-        Value::Null => Ok(None),
         Value::String(text) => Ok((!text.is_empty()).then_some(text)),
         _ => Err(ApiError::bad_json(format_args!("{name} must be a string"))),
     }
@@ -84,6 +83,10 @@ mod tests {
 
     #[test]
     fn names_and_avatars_are_text() {
+        for name in ["displayname", "avatar_url"] {
+            let null = change(name, Value::Null).expect_err("not a string");
+            assert_eq!(null.errcode(), "M_BAD_JSON");
+        }
         assert!(change("displayname", Value::from(5)).is_err());
         assert!(change("avatar_url", Value::from(true)).is_err());
         assert!(change("avatar_url", Value::from("mxc://example.org/x")).is_ok());

@@ -6,9 +6,12 @@ mod get;
 mod set;
 mod whole;
 
-use edge::{ApiError, Routes, User};
+use edge::{ApiError, Call, Class, Routes, Scheme, User};
 use http::StatusCode;
-use ruma::{UserId, api::client::profile::PropagateTo};
+use ruma::{
+    UserId,
+    api::{Metadata, client::profile::PropagateTo},
+};
 use users::{ProfileError, Propagation};
 
 use crate::ClientApi;
@@ -28,13 +31,25 @@ fn require_own(caller: &User, user_id: &UserId) -> Result<(), ApiError> {
     Err(ApiError::forbidden("This is the profile of another user"))
 }
 
-/// Which rooms learn of the change: all of them, unless the client asks for less (MSC4466).
+/// The rooms that show the change: all of them, unless the client asks for fewer (MSC4466).
 fn propagation(asked: &PropagateTo) -> Propagation {
     match asked {
         PropagateTo::Unchanged => Propagation::UnchangedRooms,
         PropagateTo::None => Propagation::NoRooms,
         _ => Propagation::AllRooms,
     }
+}
+
+/// A change that rooms show is an event in each of the user's rooms.
+fn charge<R>(call: &Call<R>, field: &str, propagation: Propagation) -> Result<(), ApiError>
+where
+    R: Metadata<Authentication: Scheme>,
+{
+    let is_shown = matches!(field, "displayname" | "avatar_url");
+    if is_shown && propagation != Propagation::NoRooms {
+        call.charge(Class::Message)?;
+    }
+    Ok(())
 }
 
 fn refuse(error: ProfileError) -> ApiError {

@@ -1,13 +1,12 @@
 //! `PUT /profile/{userId}/{keyName}`: client-server API, "Profiles".
 
-use edge::{ApiError, Call, Empty, State};
+use edge::{ApiError, Call, Empty, State, own_request};
 use ruma::{
     OwnedUserId,
     api::{
         IncomingRequest,
         auth_scheme::AccessToken,
         client::profile::{PropagateTo, delete_profile_field, set_profile_field::v3::Response},
-        error::DeserializationError,
         metadata,
     },
     profile::ProfileFieldName,
@@ -15,9 +14,9 @@ use ruma::{
 use serde_json::{Map, Value};
 use users::Users;
 
-use crate::profile::{field, propagation, refuse, require_own};
+use crate::profile::{charge, field, propagation, refuse, require_own};
 
-/// Ours, because ruma's refuses `null` and an avatar that is deleted by an empty address.
+/// Own request type: ruma's refuses an avatar that is deleted by an empty address.
 pub(crate) struct Request {
     user_id: OwnedUserId,
     name: String,
@@ -37,44 +36,35 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        path: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let body = serde_json::from_slice(request.body())?;
-        // The same path and query as a deletion's, which ruma reads.
-        let same = delete_profile_field::v3::Request::try_from_http_request_inner(request, path)?;
-        let name = ProfileFieldName::as_str(&same.field).to_owned();
-        Ok(Self {
-            user_id: same.user_id,
-            name,
-            body,
-            propagate_to: same.propagate_to,
-        })
-    }
-}
+own_request!(Request => Response, |input| {
+    let body = input.json()?;
+    // The same path and query as a deletion's, which ruma decodes.
+    let (request, path) = input.into_parts();
+    let same = <delete_profile_field::v3::Request as IncomingRequest>::try_from_http_request_inner(
+        request, path,
+    )?;
+    let name = ProfileFieldName::as_str(&same.field).to_owned();
+    Ok(Request {
+        user_id: same.user_id,
+        name,
+        body,
+        propagate_to: same.propagate_to,
+    })
+});
 
 pub(crate) async fn set(
     State(users): State<Users>,
     call: Call<Request>,
 ) -> Result<Empty, ApiError> {
-    let Request {
-        user_id,
-        name,
-        mut body,
-        propagate_to,
-    } = call.request;
-    require_own(&call.caller, &user_id)?;
-    field::check_name(&name)?;
+    require_own(&call.caller, &call.request.user_id)?;
+    field::check_name(&call.request.name)?;
+    let propagation = propagation(&call.request.propagate_to);
+    charge(&call, &call.request.name, propagation)?;
+    let Request { name, mut body, .. } = call.request;
     let value = body
         .remove(&name)
         .ok_or_else(|| ApiError::missing_param(format_args!("Missing {name} in the body")))?;
     let change = field::change(&name, value)?;
-    let propagation = propagation(&propagate_to);
     users
         .change_profile(call.caller.number, change, propagation)
         .await

@@ -1,13 +1,10 @@
 //! `GET` and `PUT /pushrules/global/{kind}/{ruleId}/actions`: client-server API, "Push Rules".
 
-use edge::{ApiError, Call, Empty, Json, State};
-use http::Request as HttpRequest;
+use edge::{ApiError, Call, Empty, Json, State, own_request};
 use ruma::{
     api::{
-        IncomingRequest,
         auth_scheme::AccessToken,
         client::push::{get_pushrule_actions, set_pushrule_actions},
-        error::{DeserializationError, Error},
     },
     metadata,
     push::RuleKind,
@@ -16,17 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use users::{PushRuleChange, Users};
 
-use crate::{
-    path::path,
-    push_rules::{apply, known, require},
-};
+use crate::push_rules::{apply, known, require};
 
 #[derive(Deserialize, Serialize)]
 pub(super) struct Actions {
     actions: Vec<Value>,
 }
 
-/// Ours, because actions are kept as they are sent: ruma writes them in its own way.
+/// Own request type: actions are kept as they are sent, and ruma normalizes them.
 pub(crate) struct SetActions {
     kind: RuleKind,
     id: String,
@@ -44,22 +38,14 @@ metadata! {
     }
 }
 
-impl IncomingRequest for SetActions {
-    type EndpointError = Error;
-    type OutgoingResponse = set_pushrule_actions::v3::Response;
-
-    fn try_from_http_request_inner(
-        request: HttpRequest<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let (kind, id) = path(arguments)?;
-        Ok(Self {
-            kind,
-            id,
-            body: serde_json::from_slice(request.body())?,
-        })
-    }
-}
+own_request!(SetActions => set_pushrule_actions::v3::Response, |input| {
+    let (kind, id) = input.path()?;
+    Ok(SetActions {
+        kind,
+        id,
+        body: input.json()?,
+    })
+});
 
 pub(super) async fn get_actions(
     State(users): State<Users>,

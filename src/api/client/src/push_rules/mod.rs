@@ -61,7 +61,7 @@ fn refuse(error: PushRuleError) -> ApiError {
         }
         PushRuleError::Change(error @ ChangeError::Missing(_)) => ApiError::missing_param(error),
         PushRuleError::Change(error @ ChangeError::Invalid(_)) => ApiError::invalid_param(error),
-        PushRuleError::TooLarge => ApiError::new(bad_request, "M_RESOURCE_LIMIT_EXCEEDED", error),
+        PushRuleError::TooLarge => ApiError::user_limit_exceeded(error),
         PushRuleError::Store(error) => error.into(),
     }
 }

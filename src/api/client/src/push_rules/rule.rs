@@ -1,28 +1,21 @@
 //! `GET`, `PUT` and `DELETE /pushrules/global/{kind}/{ruleId}`: client-server API, "Push Rules".
 
-use edge::{ApiError, Call, Empty, Json, State};
-use http::Request as HttpRequest;
+use edge::{ApiError, Call, Empty, Json, State, own_request};
 use protocol::push::{Kind, NewRule, Rule};
 use ruma::{
     api::{
-        IncomingRequest,
         auth_scheme::AccessToken,
         client::push::{delete_pushrule, get_pushrule, set_pushrule},
-        error::{DeserializationError, Error},
     },
-    exports::serde_html_form,
     metadata,
 };
 use serde::Deserialize;
 use serde_json::Value;
 use users::{PushRuleChange, Users};
 
-use crate::{
-    path::path,
-    push_rules::{apply, known, require},
-};
+use crate::push_rules::{apply, known, require};
 
-/// Ours, because actions and conditions are kept as they are sent: ruma writes them in its own way.
+/// Own request type: actions and conditions are kept as they are sent, and ruma normalizes them.
 pub(crate) struct SetRule {
     kind: String,
     id: String,
@@ -54,23 +47,15 @@ metadata! {
     }
 }
 
-impl IncomingRequest for SetRule {
-    type EndpointError = Error;
-    type OutgoingResponse = set_pushrule::v3::Response;
-
-    fn try_from_http_request_inner(
-        request: HttpRequest<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let (kind, id) = path(arguments)?;
-        Ok(Self {
-            kind,
-            id,
-            place: serde_html_form::from_str(request.uri().query().unwrap_or_default())?,
-            body: serde_json::from_slice(request.body())?,
-        })
-    }
-}
+own_request!(SetRule => set_pushrule::v3::Response, |input| {
+    let (kind, id) = input.path()?;
+    Ok(SetRule {
+        kind,
+        id,
+        place: input.query()?,
+        body: input.json()?,
+    })
+});
 
 pub(super) async fn get(
     State(users): State<Users>,

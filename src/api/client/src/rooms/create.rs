@@ -17,6 +17,9 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::refusal::refuse;
 
+/// "Size limits" of the spec.
+const MAX_EVENT_BYTES: usize = 65_536;
+
 pub(super) async fn create(
     State(rooms): State<RoomWriter>,
     call: Call<Request>,
@@ -74,7 +77,18 @@ fn object<T>(raw: Option<&Raw<T>>) -> Result<Map<String, Value>, ApiError> {
     let Some(raw) = raw else {
         return Ok(Map::new());
     };
+    check_size(raw.json())?;
     serde_json::from_str(raw.json().get()).map_err(ApiError::bad_json)
+}
+
+/// Refuses early what would not fit into an event.
+fn check_size(json: &RawValue) -> Result<(), ApiError> {
+    if json.get().len() > MAX_EVENT_BYTES {
+        return Err(ApiError::too_large(
+            "An event of the room would be too large",
+        ));
+    }
+    Ok(())
 }
 
 fn initial(raw: &Raw<AnyInitialStateEvent>) -> Result<InitialState, ApiError> {
@@ -91,6 +105,7 @@ fn initial(raw: &Raw<AnyInitialStateEvent>) -> Result<InitialState, ApiError> {
         state_key,
         content,
     } = serde_json::from_str(raw.json().get()).map_err(ApiError::bad_json)?;
+    check_size(&content)?;
     Ok(InitialState {
         kind,
         state_key,

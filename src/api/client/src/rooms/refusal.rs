@@ -19,6 +19,11 @@ pub(super) fn refuse(error: RoomError) -> ApiError {
         }
         RoomError::StillInRoom => ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", error),
         RoomError::Invalid(_) => ApiError::invalid_param(error),
+        RoomError::InitialState(_) => {
+            ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE", error)
+        }
+        RoomError::InviteBlocked => ApiError::new(StatusCode::FORBIDDEN, "M_INVITE_BLOCKED", error),
+        RoomError::NotBanned => ApiError::new(StatusCode::FORBIDDEN, "M_BAD_STATE", error),
         RoomError::BadContent(_) => ApiError::bad_json(error),
         RoomError::TooLarge => ApiError::too_large(error),
         RoomError::UnsupportedVersion(_) => {

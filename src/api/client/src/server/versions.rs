@@ -10,7 +10,8 @@ const VERSIONS: [&str; 16] = [
 ];
 
 /// What clients ask for by its unstable name: parts of the spec that older ones do not know of yet, and proposals.
-const UNSTABLE_FEATURES: [&str; 7] = [
+const UNSTABLE_FEATURES: [&str; 8] = [
+    "org.matrix.msc3026.busy_presence",
     "org.matrix.msc3391",
     "org.matrix.msc3874",
     "org.matrix.msc4222",

@@ -1,17 +1,15 @@
 //! `POST /login`: client-server API, "Login".
 
-use edge::{ApiError, Call, State};
+use edge::{ApiError, Call, State, own_request};
 use http::StatusCode;
 use ruma::{
     OwnedDeviceId,
     api::{
-        IncomingRequest,
         auth_scheme::NoAccessToken,
         client::{
             session::login::v3::{DiscoveryInfo, HomeserverInfo, Response},
             uiaa::UserIdentifier,
         },
-        error::DeserializationError,
         metadata,
     },
 };
@@ -22,7 +20,7 @@ use crate::{account::refuse_login, interactive::name_of, server::ServerInfo};
 
 const PASSWORD: &str = "m.login.password";
 
-/// Ours, because ruma's panics on a body without `type`.
+/// Own request type: ruma's panics on a body without `type`.
 #[derive(Deserialize)]
 pub(crate) struct Request {
     #[serde(rename = "type")]
@@ -48,17 +46,7 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        _path: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        Ok(serde_json::from_slice(request.body())?)
-    }
-}
+own_request!(Request => Response, |input| input.json());
 
 pub(crate) async fn login(
     State(users): State<Users>,

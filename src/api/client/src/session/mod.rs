@@ -13,7 +13,7 @@ pub(crate) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
     routes
         .add(flows::flows)
         .add_with(login::login, Rule::new().class(Class::Login))
-        .add_with(refresh::refresh, Rule::new().class(Class::Login))
+        .add(refresh::refresh)
         .add(logout::logout)
         .add(logout::logout_all)
 }

@@ -1,22 +1,19 @@
 //! `GET /sync`: client-server API, "Syncing".
 //!
-//! A request type of our own: ruma's does not know `org.matrix.msc4222.use_state_after`, the name under which clients ask
-//! for the state after the timeline when they do not know that the server speaks version 1.16.
+//! An own request type: ruma's has no `org.matrix.msc4222.use_state_after`, which clients send when
+//! they do not check whether the server supports version 1.16.
 
 use std::{sync::Arc, time::Duration};
 
-use edge::{ApiError, Call, RawJson, State, User};
-use http::Request as HttpRequest;
+use edge::{ApiError, Call, RawJson, State, User, own_request};
+use presence::SetPresence;
 use rooms_history::SyncToken;
 use rooms_store::RoomError;
 use ruma::{
     api::{
-        IncomingRequest,
         auth_scheme::AccessToken,
         client::{filter::FilterDefinition, sync::sync_events::v3::Response},
-        error::{DeserializationError, Error},
     },
-    exports::serde_html_form,
     metadata,
 };
 use serde::Deserialize;
@@ -24,6 +21,10 @@ use sync::{Filter, StateAfter, Sync, SyncError, SyncRequest};
 use users::Users;
 
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the parameters of the query"
+)]
 pub(super) struct SyncQuery {
     since: Option<String>,
     filter: Option<String>,
@@ -31,9 +32,23 @@ pub(super) struct SyncQuery {
     full_state: bool,
     timeout: Option<u64>,
     #[serde(default)]
+    set_presence: SyncPresence,
+    #[serde(default, rename = "chat.aqueduct.online")]
+    online: bool,
+    #[serde(default)]
     use_state_after: bool,
     #[serde(default, rename = "org.matrix.msc4222.use_state_after")]
     unstable_use_state_after: bool,
+}
+
+/// The presence that the sync gives to its device.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SyncPresence {
+    #[default]
+    Online,
+    Unavailable,
+    Offline,
 }
 
 metadata! {
@@ -47,12 +62,14 @@ metadata! {
     }
 }
 
+own_request!(SyncQuery => Response, |input| input.query());
+
 pub(super) async fn sync(
     State(sync): State<Sync>,
     State(users): State<Users>,
     call: Call<SyncQuery>,
 ) -> Result<RawJson, ApiError> {
-    // All that stays in memory while the client waits is what `asked` gives.
+    // While the client waits, only what `asked` returns stays in memory.
     let request = Box::pin(asked(&users, call)).await?;
     drop(users);
     sync.sync(request).await.map(RawJson).map_err(refuse)
@@ -81,6 +98,12 @@ async fn asked(users: &Users, call: Call<SyncQuery>) -> Result<SyncRequest, ApiE
         filter,
         full_state: query.full_state,
         state_after: StateAfter::asked(query.use_state_after, query.unstable_use_state_after),
+        set_presence: match query.set_presence {
+            SyncPresence::Online => SetPresence::Online,
+            SyncPresence::Unavailable => SetPresence::Unavailable,
+            SyncPresence::Offline => SetPresence::Offline,
+        },
+        online: query.online,
         timeout: Duration::from_millis(query.timeout.unwrap_or_default()),
     })
 }
@@ -107,24 +130,14 @@ async fn filter(
     }
 }
 
+/// For a device with too many open requests.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 pub(crate) fn refuse(error: SyncError) -> ApiError {
     match error {
         SyncError::BadToken => ApiError::invalid_param(error),
+        SyncError::TooManyOpen => ApiError::limit_exceeded(RETRY_AFTER),
         SyncError::Store(error) | SyncError::Room(RoomError::Store(error)) => error.into(),
         SyncError::Room(error) => ApiError::internal(error),
-    }
-}
-
-impl IncomingRequest for SyncQuery {
-    type EndpointError = Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: HttpRequest<&[u8]>,
-        _: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        Ok(serde_html_form::from_str(
-            request.uri().query().unwrap_or_default(),
-        )?)
     }
 }

@@ -6,13 +6,11 @@ use ::devices::{
     Devices,
     to_device::{Message, Recipient, SendError, Target},
 };
-use edge::{ApiError, Call, Empty, State};
+use edge::{ApiError, Call, Empty, State, own_request};
 use ruma::{
     OwnedUserId,
     api::{
-        IncomingRequest, auth_scheme::AccessToken,
-        client::to_device::send_event_to_device::v3::Response, error::DeserializationError,
-        metadata,
+        auth_scheme::AccessToken, client::to_device::send_event_to_device::v3::Response, metadata,
     },
     to_device::DeviceIdOrAllDevices,
 };
@@ -20,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use users::Users;
 
-/// Ours, because the event type must stay as it stands in the path.
+/// Own request type: the event type must stay as it is in the path.
 pub(crate) struct Request {
     kind: String,
     transaction: String,
@@ -45,23 +43,15 @@ metadata! {
     }
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        arguments: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let (kind, transaction) = crate::path::path(arguments)?;
-        let Body { messages } = serde_json::from_slice(request.body())?;
-        Ok(Self {
-            kind,
-            transaction,
-            messages,
-        })
-    }
-}
+own_request!(Request => Response, |input| {
+    let (kind, transaction) = input.path()?;
+    let Body { messages } = input.json()?;
+    Ok(Request {
+        kind,
+        transaction,
+        messages,
+    })
+});
 
 /// The longest event type and transaction id.
 const LONGEST: usize = 255;
@@ -80,6 +70,10 @@ pub(crate) async fn send(
         return Err(ApiError::invalid_param(
             "This type or transaction id is too long",
         ));
+    }
+    let count: usize = messages.values().map(BTreeMap::len).sum();
+    if count.max(messages.len()) > devices.limits().recipients {
+        return Err(refuse(SendError::TooMany(devices.limits().recipients)));
     }
     let db = users.snapshot().await?;
     let mut recipients = Vec::new();
@@ -122,7 +116,9 @@ pub(crate) async fn send(
 fn refuse(error: SendError) -> ApiError {
     match error {
         SendError::NoDevice => ApiError::unknown_token(false),
-        SendError::TooLarge(_) | SendError::TooMany(_) => ApiError::too_large(error),
+        SendError::TooLarge(_) | SendError::TooMany(_) | SendError::TooMuch(_) => {
+            ApiError::too_large(error)
+        }
         SendError::Store(error) => error.into(),
     }
 }

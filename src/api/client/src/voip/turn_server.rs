@@ -6,14 +6,11 @@ use serde_json::{Value, json};
 
 use super::Turn;
 
-/// As plain JSON, because without TURN servers the answer is empty, as clients know it from other servers.
 pub(super) async fn turn_server(
     State(turn): State<Option<Turn>>,
     call: Call<Request>,
 ) -> Result<Json<Value>, ApiError> {
-    let Some(turn) = turn else {
-        return Ok(Json(json!({})));
-    };
+    let turn = turn.ok_or_else(|| ApiError::not_found("This server has no TURN servers"))?;
     let credentials = turn.credentials(&call.caller.user_id);
     Ok(Json(json!({
         "username": credentials.username,

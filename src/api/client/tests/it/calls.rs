@@ -19,11 +19,11 @@ async fn with_turn(key: TurnKey) -> TestServer {
 }
 
 #[tokio::test]
-async fn without_turn_servers_clients_are_told_nothing() {
+async fn without_turn_servers_there_are_no_credentials() {
     let server = TestServer::new().await;
     let alice = server.user("alice").await;
-    let told = alice.get("/v3/voip/turnServer").await.expect_ok();
-    assert_eq!(told, json!({}));
+    let none = alice.get("/v3/voip/turnServer").await;
+    none.expect_error(StatusCode::NOT_FOUND, "M_NOT_FOUND");
 
     let nobody = server.get("/v3/voip/turnServer").await;
     nobody.expect_error(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN");

@@ -5,7 +5,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sha1::Sha1;
 
-use crate::server::{REGISTRATION_SECRET, TestServer};
+use crate::{
+    person::User,
+    server::{REGISTRATION_SECRET, TestServer},
+};
 
 const PATH: &str = "/_synapse/admin/v1/register";
 
@@ -66,6 +69,12 @@ async fn signed(server: &TestServer, name: &str, is_admin: bool) -> Value {
     mac.update([&nonce, name, "secret", role].join("\0").as_bytes());
     let mac = hex::encode(mac.finalize().into_bytes());
     json!({ "nonce": nonce, "username": name, "password": "secret", "admin": is_admin, "mac": mac })
+}
+
+/// An administrator.
+pub(crate) async fn admin(server: &TestServer, name: &str) -> User {
+    let body = signed(server, name, true).await;
+    User::logged_in(server, name, &server.post(PATH, body).await.expect_ok())
 }
 
 #[tokio::test]

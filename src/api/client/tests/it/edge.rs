@@ -1,6 +1,6 @@
 //! What holds for every endpoint: CORS, unknown paths and methods, tokens, bodies, rate limits.
 
-use edge::{Payload, Rate, RateLimits};
+use edge::{Body, Rate, RateLimits};
 use http::{Method, Request, StatusCode};
 use serde_json::json;
 
@@ -25,9 +25,8 @@ async fn browsers_are_let_in_everywhere() {
     let preflight = Request::builder()
         .method(Method::OPTIONS)
         .uri("/_matrix/client/v3/sync");
-    let empty = Payload::Ready(bytes::Bytes::new());
     let preflight = server
-        .answer(preflight.body(empty).expect("a valid request"))
+        .answer(preflight.body(Body::empty()).expect("a valid request"))
         .await;
     assert_eq!(preflight.status, StatusCode::NO_CONTENT);
 

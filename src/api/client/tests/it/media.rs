@@ -3,7 +3,7 @@
 use std::{io::Cursor, time::Duration};
 
 use bytes::Bytes;
-use edge::Payload;
+use edge::Body;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header, response::Parts};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use media::{MediaConfig, Selection};
@@ -34,7 +34,7 @@ impl User {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        let request = request.body(Payload::Ready(body.into()));
+        let request = request.body(Body::from(body));
         self.server
             .exchange(request.expect("a valid request"))
             .await
@@ -306,7 +306,7 @@ async fn the_old_endpoints_show_what_was_stored_before_the_freeze() {
         format!("{LEGACY}/{at}"),
         format!("/_matrix/media/r0/download/{at}/a.txt"),
     ] {
-        let request = Request::get(path).body(Payload::Ready(Bytes::new()));
+        let request = Request::get(path).body(Body::empty());
         let (parts, body) = server.exchange(request.expect("a valid request")).await;
         assert_eq!((parts.status, &body[..]), (StatusCode::OK, &b"open"[..]));
     }

@@ -8,26 +8,27 @@ use std::{
 };
 
 use bytes::Bytes;
-use client_api::{AdminRegister, ClientApi, ServerInfo, Turn, TurnKey};
-use database::{Clock, Inline, Memory, MockClock, Random, SeededRandom, Store};
+use client_api::{AdminRegister, ClientApi, ServerInfo, Support, Turn, TurnKey};
+use database::{BlockingPool, Clock, Inline, Memory, MockClock, Random, SeededRandom, Store};
 use devices::{Devices, Limits};
-use edge::{Edge, Gate, Payload, RateLimits, TrustedProxies};
+use edge::{Body, Edge, EdgeContext, EdgeSettings, EndpointInfo, RateLimits};
 use http::{Request, response::Parts};
 use http_body_util::BodyExt as _;
 use media::{
     Media, MediaConfig, MediaNeeds, PreviewLimits, Previews,
     storage::{Blocking, Disk, FileStorage},
 };
+use presence::{Presence, PresenceConfig};
 use protocol::push::BodyMentions;
 use push::{Push, PushConfig};
 use rooms_remote::{RemoteNeeds, RemoteRooms};
 use rooms_testing::Handles;
 use ruma::{RoomVersionId, server_name};
 use serde_json::{Value, json};
-use sync::{Sync, SyncConfig};
+use sync::{Sync, SyncConfig, SyncNeeds};
 use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use users::Registration;
+use users::{AccountDataLimits, Registration};
 
 use crate::database_page::other_servers::nobody_else;
 use crate::person::{Answer, User};
@@ -40,8 +41,11 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<MockClock>,
     /// To inject faults, or to look at what was stored.
     pub(crate) memory: Memory,
+    pub(crate) edge: Arc<Edge>,
+    /// Of rooms, users and devices.
+    pub(crate) store: Store,
+    pub(crate) endpoints: Arc<[EndpointInfo]>,
     random: Arc<SeededRandom>,
-    edge: Arc<Edge>,
     pub(crate) media: Media,
     /// Files of media; deleted with the last clone.
     _folder: Arc<TempDir>,
@@ -55,7 +59,11 @@ pub(crate) struct TestOptions {
     pub(crate) device_limits: Limits,
     pub(crate) body_mentions: BodyMentions,
     pub(crate) turn: Option<TurnKey>,
+    pub(crate) presence: PresenceConfig,
     pub(crate) media: MediaConfig,
+    pub(crate) support: Support,
+    pub(crate) devices: usize,
+    pub(crate) account_data: AccountDataLimits,
 }
 
 impl Default for TestOptions {
@@ -70,7 +78,11 @@ impl Default for TestOptions {
             device_limits: Limits::default(),
             body_mentions: BodyMentions::Ignored,
             turn: None,
+            presence: PresenceConfig::default(),
             media: MediaConfig::new(server_name!("example.org").to_owned()),
+            support: Support::default(),
+            devices: 1_000,
+            account_data: AccountDataLimits::default(),
         }
     }
 }
@@ -97,19 +109,23 @@ impl TestServer {
             media.clone(),
         )
         .await;
-        let gate = Gate::new(
-            api.users.clone(),
-            &options.rate_limits,
-            TrustedProxies::default(),
-            clock.clone(),
-            &*random,
-        );
-        let edge = Arc::new(Edge::new(client_api::routes(api), gate));
+        let settings = EdgeSettings {
+            rate_limits: options.rate_limits.clone(),
+            ..EdgeSettings::default()
+        };
+        let pool = Arc::new(BlockingPool::new(2, TaskTracker::new()));
+        let (users, store) = (api.users.clone(), api.rooms.store().clone());
+        let context = EdgeContext::new(users, settings, clock.clone(), &*random, pool);
+        let routes = client_api::routes(api);
+        let endpoints = routes.endpoints().into();
+        let edge = Arc::new(Edge::new(routes, context));
         Self {
             clock,
             memory,
-            random,
             edge,
+            random,
+            endpoints,
+            store,
             media,
             _folder: Arc::new(folder),
         }
@@ -186,18 +202,18 @@ impl TestServer {
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let payload = Payload::Ready(body.unwrap_or_default().into());
-        self.answer(request.body(payload).expect("a valid request"))
+        let body = Body::from(body.unwrap_or_default());
+        self.answer(request.body(body).expect("a valid request"))
             .await
     }
 
-    pub(crate) async fn answer(&self, request: Request<Payload>) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Answer {
         let (parts, bytes) = self.exchange(request).await;
         Answer::new(parts, &bytes)
     }
 
     /// Any request, and the answer as it is.
-    pub(crate) async fn exchange(&self, request: Request<Payload>) -> (Parts, Bytes) {
+    pub(crate) async fn exchange(&self, request: Request<Body>) -> (Parts, Bytes) {
         let response = self
             .edge
             .answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST))
@@ -254,6 +270,8 @@ async fn house(
     settings.default_version = default_version.clone();
     settings.users.registration = options.registration.clone();
     settings.users.body_mentions = options.body_mentions;
+    settings.users.devices = options.devices;
+    settings.users.account_data = options.account_data;
     let devices = Devices::new(store.clone(), clock.clone(), options.device_limits.clone());
     let handles = Handles::open(store.clone(), &settings, clock.clone(), random.clone()).await;
     let Handles {
@@ -279,16 +297,23 @@ async fn house(
         stop: stop.clone(),
     });
     let push = Push::open(history.clone(), &PushConfig::default(), tasks.clone());
-    let sync = Sync::open(
-        history.clone(),
-        writer.typing().clone(),
-        devices.clone(),
-        push.clone(),
-        SyncConfig::default(),
+    let presence = Presence::open(
+        rooms.clone(),
+        clock.clone(),
+        &options.presence,
         &tasks,
-        stop,
+        stop.clone(),
     )
-    .await;
+    .await
+    .expect("an empty database can be followed");
+    let needs = SyncNeeds {
+        history: history.clone(),
+        typing: writer.typing().clone(),
+        devices: devices.clone(),
+        push: push.clone(),
+        presence: presence.clone(),
+    };
+    let sync = Sync::open(needs, SyncConfig::default(), &tasks, stop).await;
     ClientApi {
         users,
         devices,
@@ -300,8 +325,13 @@ async fn house(
         previews: Previews::new(media.clone(), None, PreviewLimits::default()),
         media,
         push,
+        presence,
         sync: sync.expect("an empty database can be followed"),
-        server: ServerInfo::new("https://example.org".to_owned(), default_version),
+        server: ServerInfo::new(
+            "https://example.org".to_owned(),
+            default_version,
+            options.support.clone(),
+        ),
         admin_register: AdminRegister::new(
             Some(REGISTRATION_SECRET.to_owned()),
             clock.clone(),

@@ -343,3 +343,54 @@ async fn a_rule_counts_from_when_it_is_made() {
     alice.put(&redact, json!({})).await.expect_ok();
     assert_eq!(unread(&bob, &room, None).await, json!([0, 0]));
 }
+
+#[tokio::test]
+async fn made_up_threads_count_in_the_room() {
+    let server = TestServer::new().await;
+    let [alice, bob] = server.users(["alice", "bob"]).await;
+    let room = alice.create_room("public_chat").await;
+    bob.join(&room).await.expect_ok();
+    for root in ["$missing".to_owned(), "x".repeat(60_000)] {
+        say(&alice, &room, related("a", "m.thread", &root)).await;
+    }
+    let filter =
+        "%7B%22room%22:%7B%22timeline%22:%7B%22unread_thread_notifications%22:true%7D%7D%7D";
+    let path = format!("/v3/sync?timeout=0&filter={filter}");
+    let synced = bob.get(&path).await.expect_ok();
+    let counts = &synced["rooms"]["join"][&room];
+    assert_eq!(counts["unread_notifications"]["notification_count"], 2);
+    assert!(
+        counts["unread_thread_notifications"]
+            .as_object()
+            .is_none_or(serde_json::Map::is_empty)
+    );
+}
+
+#[tokio::test]
+async fn threads_beyond_a_number_count_in_the_room() {
+    let server = TestServer::new().await;
+    let [alice, bob] = server.users(["alice", "bob"]).await;
+    let room = alice.create_room("public_chat").await;
+    bob.join(&room).await.expect_ok();
+    for number in 0..170 {
+        let root = say(
+            &alice,
+            &room,
+            json!({ "msgtype": "m.text", "body": number.to_string() }),
+        );
+        let root = root.await;
+        say(&alice, &room, related("a", "m.thread", &root)).await;
+    }
+    let filter =
+        "%7B%22room%22:%7B%22timeline%22:%7B%22unread_thread_notifications%22:true%7D%7D%7D";
+    let path = format!("/v3/sync?timeout=0&filter={filter}");
+    let synced = bob.get(&path).await.expect_ok();
+    let counts = &synced["rooms"]["join"][&room];
+    assert_eq!(
+        counts["unread_notifications"]["notification_count"],
+        170 + 20
+    );
+    let threads = counts["unread_thread_notifications"].as_object();
+    assert_eq!(threads.map(serde_json::Map::len), Some(150));
+    assert_eq!(unread(&bob, &room, None).await, json!([340, 0]));
+}

@@ -1,13 +1,9 @@
 //! `GET /_matrix/federation/v1/openid/userinfo`: server-server API, "OpenID". Asked by services that are no Matrix servers, so nobody
 //! signs it: the token is all there is.
 
-use edge::{ApiError, Call, Json, State};
+use edge::{ApiError, Call, Json, State, own_request};
 use ruma::{
-    api::{
-        IncomingRequest, auth_scheme::NoAuthentication, client::account::whoami::v3::Response,
-        error::DeserializationError,
-    },
-    exports::serde_html_form,
+    api::{auth_scheme::NoAuthentication, client::account::whoami::v3::Response},
     metadata,
 };
 use serde::Deserialize;
@@ -27,19 +23,8 @@ metadata! {
     path: "/_matrix/federation/v1/openid/userinfo",
 }
 
-impl IncomingRequest for Request {
-    type EndpointError = ruma::api::error::Error;
-    /// Not what is answered: that is JSON of our own.
-    type OutgoingResponse = Response;
-
-    fn try_from_http_request_inner(
-        request: http::Request<&[u8]>,
-        _: &[&str],
-    ) -> Result<Self, DeserializationError> {
-        let query = request.uri().query().unwrap_or_default();
-        Ok(serde_html_form::from_str(query)?)
-    }
-}
+// The handler answers with JSON of its own.
+own_request!(Request => Response, |input| input.query());
 
 pub(super) async fn user_info(
     State(users): State<Users>,

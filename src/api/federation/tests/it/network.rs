@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use database::engine::BoxFuture;
-use edge::{Edge, Payload};
+use edge::{Body, Edge};
 use federation::client::{ClientError, Concurrency, HttpClient, RawBody, Route, Transport};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -159,7 +159,7 @@ async fn carry(
 ) -> Result<Response<Bytes>, ClientError> {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(http::Uri::default, http::Uri::from);
-    let request = request.map(Payload::Ready);
+    let request = request.map(Body::from);
     let answer = edge.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await;
     let (head, body) = answer.into_parts();
     let cut = |_| ClientError::Interrupted("the answer was cut off".to_owned());

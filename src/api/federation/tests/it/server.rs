@@ -6,7 +6,7 @@ use std::{
 };
 
 use database::{Inline, Memory, Millis, MockClock, SeededRandom, Store};
-use edge::{Edge, Gate, Payload, RateLimits, Routes, TrustedProxies};
+use edge::{Body, Edge, EdgeContext, EdgeSettings, Routes};
 use federation::{Federation, FederationConfig, KeyDocument, Keys, ServerPolicy};
 use federation_api::{Announcement, FederationApi, Signatures};
 use http::{Request, StatusCode};
@@ -140,12 +140,13 @@ impl TestServer {
                 answer_bytes: 8 << 20,
             },
         );
-        let gate = Gate::new(
+        let settings = EdgeSettings::default();
+        let context = EdgeContext::new(
             rooms.users.clone(),
-            &RateLimits::default(),
-            TrustedProxies::default(),
+            settings,
             clock.clone(),
             &*rooms.random,
+            Arc::new(Inline),
         )
         .with_servers(Arc::new(Signatures(federation.clone())));
         let remote = RemoteRooms::open(RemoteNeeds {
@@ -175,7 +176,7 @@ impl TestServer {
             clock,
             federation,
             remote,
-            edge: Arc::new(Edge::new(routes, gate)),
+            edge: Arc::new(Edge::new(routes, context)),
         }
     }
 
@@ -209,7 +210,7 @@ impl TestServer {
     }
 
     pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> (StatusCode, Value) {
-        let request = request.map(|body| Payload::Ready(body.into()));
+        let request = request.map(Body::from);
         let response = self
             .edge
             .answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST))

@@ -21,7 +21,7 @@ use self::{
     book::{Book, Entry},
     rules::{Model, Rule, Someone, Test},
 };
-use crate::world::{Ask, Person, Settings, World};
+use crate::world::{Ask, NO_PRESENCE, Person, Settings, World};
 
 const HISTORIES: u64 = 300;
 const STEPS: usize = 70;
@@ -57,6 +57,7 @@ impl History {
             seed,
             body_mentions,
             push: PushConfig { cache_bytes },
+            presence: NO_PRESENCE,
         })
         .await;
         let people = world.people(NAMES).await.to_vec();

@@ -5,7 +5,7 @@ use rooms_directory::{DirectoryPage, DirectoryRequest, DirectoryToken, PublicRoo
 use ruma::{
     OwnedServerName, ServerName, UInt,
     api::client::directory::{get_public_rooms, get_public_rooms_filtered},
-    directory::RoomTypeFilter,
+    directory::{RoomNetwork, RoomTypeFilter},
 };
 use serde::Serialize;
 
@@ -70,9 +70,14 @@ pub(super) async fn post(
         limit,
         since,
         filter,
+        room_network,
         ..
     } = call.request;
     check_server(rooms.rooms().server_name(), server)?;
+    if matches!(room_network, RoomNetwork::ThirdParty(_)) {
+        // There are no bridges.
+        return Ok(page(DirectoryPage::default()));
+    }
     let types = filter
         .room_types
         .into_iter()

@@ -10,12 +10,16 @@ use edge::{ApiError, Class, Routes, Rule, User};
 use rooms_history::{AnyToken, EventFilter, Reader};
 use ruma::api::client::filter::RoomEventFilter;
 
+use super::DELAY;
 use crate::ClientApi;
 
 pub(super) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
     let messages = Rule::new().class(Class::Message);
     routes
-        .add_with(send::send, messages)
+        .add_with(
+            send::send,
+            messages.requires_body().refuses_parameter(DELAY),
+        )
         .add_with(redact::redact, messages)
         .add(event::event)
         .add(context::context)

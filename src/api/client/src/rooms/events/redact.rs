@@ -1,6 +1,7 @@
 //! `PUT /rooms/{roomId}/redact/{eventId}/{txnId}`: client-server API, "Redactions".
 
 use edge::{ApiError, Call, State};
+use presence::Presence;
 use rooms_writer::{Redaction, RoomWriter, TransactionId};
 use ruma::api::client::redact::redact_event::v3::{Request, Response};
 use serde_json::Map;
@@ -8,6 +9,7 @@ use serde_json::Map;
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn redact(
+    State(presence): State<Presence>,
     State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
@@ -29,5 +31,6 @@ pub(super) async fn redact(
         .redact(&request.room_id, redaction)
         .await
         .map_err(refuse)?;
+    presence.active(call.caller.number, call.caller.device_id.as_str());
     Ok(Response::new(sent.event_id))
 }

@@ -95,7 +95,14 @@ async fn enter(
     mut body: Map<String, Value>,
     via: &[OwnedServerName],
 ) -> Result<(), ApiError> {
-    body.remove("third_party_signed");
+    if body
+        .remove("third_party_signed")
+        .is_some_and(|signed| !signed.is_null())
+    {
+        return Err(ApiError::forbidden(
+            "this server knows no invites to third-party identifiers",
+        ));
+    }
     let reason = match body.remove("reason") {
         None | Some(Value::Null) => None,
         Some(Value::String(reason)) => Some(reason),

@@ -22,11 +22,11 @@ pub(super) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add_with(join::join, joins)
         .add_with(join::join_by_id, joins)
         .add_with(knock::knock, joins)
-        .add(invite::invite)
-        .add(leave::leave)
-        .add(kick::kick)
-        .add(ban::ban)
-        .add(unban::unban)
+        .add_with(invite::invite, joins)
+        .add_with(leave::leave, joins)
+        .add_with(kick::kick, joins)
+        .add_with(ban::ban, joins)
+        .add_with(unban::unban, joins)
         .add(forget::forget)
 }
 

@@ -2,6 +2,7 @@
 
 use edge::{ApiError, Call, Empty, State};
 use http::Request as HttpRequest;
+use presence::Presence;
 use rooms_history::{History, Markers};
 use ruma::{
     OwnedEventId, OwnedRoomId,
@@ -60,6 +61,7 @@ impl IncomingRequest for Request {
 }
 
 pub(super) async fn receipt(
+    State(presence): State<Presence>,
     State(rooms): State<History>,
     call: Call<Request>,
 ) -> Result<Empty, ApiError> {
@@ -94,6 +96,7 @@ pub(super) async fn receipt(
         .mark_read(&room_id, call.caller.number, markers)
         .await
         .map_err(refuse)?;
+    presence.active(call.caller.number, call.caller.device_id.as_str());
     Ok(Empty)
 }
 

@@ -1,12 +1,14 @@
 //! `PUT /rooms/{roomId}/typing/{userId}`: client-server API, "Typing Notifications".
 
 use edge::{ApiError, Call, State};
+use presence::Presence;
 use rooms_writer::RoomWriter;
 use ruma::api::client::typing::create_typing_event::v3::{Request, Response, Typing};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn typing(
+    State(presence): State<Presence>,
     State(rooms): State<RoomWriter>,
     call: Call<Request>,
 ) -> Result<Response, ApiError> {
@@ -28,5 +30,6 @@ pub(super) async fn typing(
         .set_typing(room_id, caller.number, user_id, timeout)
         .await
         .map_err(refuse)?;
+    presence.active(caller.number, caller.device_id.as_str());
     Ok(Response::new())
 }

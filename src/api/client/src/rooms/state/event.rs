@@ -3,6 +3,7 @@
 
 use edge::{ApiError, Call, RawJson, State};
 use http::StatusCode;
+use presence::Presence;
 use rooms_history::{History, StateFormat};
 use rooms_store::RoomError;
 use rooms_writer::RoomWriter;
@@ -44,6 +45,7 @@ pub(super) async fn get(
 }
 
 pub(super) async fn put(
+    State(presence): State<Presence>,
     State(rooms): State<RoomWriter>,
     call: Call<send_state_event::v3::Request>,
 ) -> Result<send_state_event::v3::Response, ApiError> {
@@ -57,7 +59,10 @@ pub(super) async fn put(
         timestamp: None,
     };
     match rooms.set_state(&request.room_id, state).await {
-        Ok(sent) => Ok(send_state_event::v3::Response::new(sent.event_id)),
+        Ok(sent) => {
+            presence.active(call.caller.number, call.caller.device_id.as_str());
+            Ok(send_state_event::v3::Response::new(sent.event_id))
+        }
         Err(error @ RoomError::UnknownAlias) => {
             Err(ApiError::new(StatusCode::BAD_REQUEST, "M_BAD_ALIAS", error))
         }

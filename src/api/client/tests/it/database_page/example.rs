@@ -48,6 +48,7 @@ pub(super) async fn house() -> Snapshot {
     back_up(&alice).await;
     send_to_devices(&bob, &alice).await;
     share_files(&server, &alice).await;
+    show_themselves(&alice, &bob).await;
     let store = Store::new(Arc::new(server.memory.clone()));
     meet_other_servers(&store).await;
     timeout(LIMIT, all_counted(&store)).await.expect("in time")
@@ -82,6 +83,14 @@ async fn with_refresh_token(server: &TestServer, user: &User) -> User {
     });
     let answer = server.post("/v3/login", login).await.expect_ok();
     User::logged_in(server, &user.name, &answer)
+}
+
+async fn show_themselves(alice: &User, bob: &User) {
+    for (user, state) in [(alice, "online"), (bob, "unavailable")] {
+        let path = format!("/v3/presence/{}/status", user.user_id);
+        let status = json!({ "presence": state, "status_msg": "in the garden" });
+        user.put(&path, status).await.expect_ok();
+    }
 }
 
 /// What a client sets up after the login.

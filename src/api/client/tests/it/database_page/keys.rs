@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 use crate::person::User;
 
 /// A key pair with the name that its signatures bear.
-pub(super) struct Signing {
+pub(crate) struct Signing {
     key: SigningKey,
 }
 
 impl Signing {
-    pub(super) fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self {
             key: SigningKey::from_bytes(&[seed; 32]),
         }
     }
 
     /// In unpadded Base64.
-    pub(super) fn public(&self) -> String {
+    pub(crate) fn public(&self) -> String {
         STANDARD_NO_PAD.encode(self.key.verifying_key().as_bytes())
     }
 
     /// Adds this key's signature, under `name`, to an object.
-    pub(super) fn sign(&self, mut object: Value, user: &User, name: &str) -> Value {
+    pub(crate) fn sign(&self, mut object: Value, user: &User, name: &str) -> Value {
         let mut signed = object.clone();
         let fields = signed.as_object_mut().expect("an object");
         fields.remove("signatures");
@@ -38,7 +38,7 @@ impl Signing {
 }
 
 /// The identity keys of a device.
-pub(super) fn device_keys(user: &User, device: &str, seed: u8) -> Value {
+pub(crate) fn device_keys(user: &User, device: &str, seed: u8) -> Value {
     let signing = Signing::new(seed);
     let keys = json!({
         "user_id": user.user_id,
@@ -59,7 +59,7 @@ pub(super) fn signed_curve(user: &User, seed: u8) -> Value {
 }
 
 /// The three cross-signing keys as `/keys/device_signing/upload` takes them, of the seeds from `seed`.
-pub(super) fn cross_signing(user: &User, seed: u8) -> Value {
+pub(crate) fn cross_signing(user: &User, seed: u8) -> Value {
     let master = Signing::new(seed);
     let key = |usage: &str, seed: u8| {
         let public = Signing::new(seed).public();

@@ -1,7 +1,7 @@
 //! `docs/database.md` names every table with its key and value, and shows rows of each as a small server's life leaves them.
 
 mod example;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod other_servers;
 mod shortened;
 
@@ -99,6 +99,7 @@ pub(crate) fn all_tables() -> Vec<TableInfo> {
         rooms_store::tables(),
         push::tables(),
         rooms_remote::tables(),
+        presence::tables(),
     ];
     crates.into_iter().flatten().collect()
 }
