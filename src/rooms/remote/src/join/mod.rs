@@ -192,6 +192,7 @@ impl RemoteRooms {
             self.try_servers(job).await
         };
         let result = tokio::select! {
+            biased;
             () = stop.cancelled() => return Err(RoomError::ShuttingDown),
             result = timeout(LONGEST, work) => result.unwrap_or_else(|_| {
                 Err(RoomError::NoServer("no server answered in time".to_owned()))
