@@ -1,7 +1,6 @@
 //! Users of this server join rooms of other servers.
 
 use bytes::Bytes;
-use database::Memory;
 use http::{Request, Response};
 use rooms_store::{Membership, RoomError};
 use rooms_writer::{Change, MembershipRequest};
@@ -300,35 +299,4 @@ async fn those_who_ask_at_once_wait_for_one_join() {
         .filter(|asked| asked.path.contains("/send_join/"));
     assert_eq!(sent.count(), 1);
     drop(a);
-}
-
-#[tokio::test]
-async fn a_join_that_a_stop_interrupted_goes_on_after_the_start() {
-    let Scene {
-        servers, a, room, ..
-    } = scene().await;
-    let memory = Memory::new();
-    let c = servers.start_on("c.test", &memory).await;
-    let dora = c.rooms.person("dora").await;
-    let request = MembershipRequest::own(dora.clone(), Change::Join);
-    let via = [OwnedServerName::try_from("a.test").expect("a server name")];
-    {
-        let mut asking = Box::pin(c.remote.join(&room, request, &via));
-        // The server stops before the first answer.
-        let stop = c.rooms.stop.clone();
-        tokio::select! {
-            biased;
-            result = &mut asking => panic!("nobody can be asked: {result:?}"),
-            () = tokio::task::yield_now() => stop.cancel(),
-        }
-    }
-    c.rooms.tasks.close();
-    c.rooms.tasks.wait().await;
-    let c = servers.start_on("c.test", &memory).await;
-    while a.rooms.membership(&room, &dora).await.is_none() {
-        tokio::task::yield_now().await;
-    }
-    join(&c, &room, &dora, &[]).await.expect("the same join");
-    let membership = c.rooms.membership(&room, &dora).await;
-    assert_eq!(membership, Some(Membership::Join));
 }
