@@ -25,7 +25,9 @@ pub(crate) fn refuse(error: RoomError) -> ApiError {
             error,
         ),
         RoomError::AliasInUse => ApiError::new(StatusCode::CONFLICT, ErrorCode::RoomInUse, error),
-        RoomError::Busy | RoomError::ShuttingDown => ApiError::unavailable(error),
+        RoomError::NoServer(_) | RoomError::Busy | RoomError::ShuttingDown => {
+            ApiError::unavailable(error)
+        }
         RoomError::Damaged => ApiError::internal(error),
         RoomError::Store(error) => error.into(),
     }

@@ -17,7 +17,7 @@ use crate::{
 use rooms_store::{
     Event, MEMBER_CLASS, RoomError,
     state_map::StateRoot,
-    tables::{MEMBERS, Membership, USER_ROOMS},
+    tables::{MEMBERS, Membership, OUTSIDE_MEMBERS, USER_ROOMS},
 };
 
 /// What a client wants to get of one state event.
@@ -238,6 +238,16 @@ impl History {
         let own = self.rooms.user_room(db, user, room).await?;
         if let Some(number) = own.and_then(|own| own.event) {
             let own = self.rooms.named_event(db, room, number).await?;
+            if let Some(outside) = db.get(OUTSIDE_MEMBERS.at((room, user))).await? {
+                for event in &outside.stripped {
+                    separate(&mut out, 1);
+                    out.extend_from_slice(event.as_bytes());
+                }
+                separate(&mut out, 1);
+                write_stripped(&mut out, &own);
+                out.push(b']');
+                return Ok(out);
+            }
             let before = match own.state_before() {
                 Some(before) => before,
                 None => self.rooms.head(db, room).await?.state,

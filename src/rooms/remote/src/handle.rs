@@ -10,7 +10,10 @@ use rooms_store::RoomStore;
 use rooms_writer::RoomWriter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{acl::Acls, backfill::Backfills, edus::EduReceivers, inbox::Inbox};
+use crate::{
+    acl::Acls, backfill::Backfills, directory::Aliases, edus::EduReceivers, inbox::Inbox,
+    join::Joins,
+};
 
 /// What rooms among servers are built from.
 pub struct RemoteNeeds {
@@ -38,6 +41,8 @@ pub(crate) struct Parts {
     pub(crate) inbox: Inbox,
     pub(crate) backfills: Backfills,
     pub(crate) edu_receivers: EduReceivers,
+    pub(crate) aliases: Aliases,
+    pub(crate) joins: Joins,
 }
 
 impl RemoteRooms {
@@ -48,8 +53,16 @@ impl RemoteRooms {
             inbox: Inbox::new(),
             backfills: Backfills::new(),
             edu_receivers: EduReceivers::default(),
+            aliases: Aliases::new(),
+            joins: Joins::new(),
         }));
         this.start_inbox();
+        let resumed = this.clone();
+        this.0.needs.tasks.spawn(async move {
+            if let Err(error) = resumed.resume_joins().await {
+                tracing::warn!(%error, "could not resume the joins that were under way");
+            }
+        });
         this
     }
 

@@ -13,18 +13,22 @@ mod acl;
 mod backfill;
 mod check;
 mod delivery;
+mod directory;
 mod edus;
 mod handle;
 mod inbox;
+mod join;
 mod missing;
 mod serving;
 mod tables;
 
 pub use crate::{
     check::{BadPdu, Checked, KeySource},
+    directory::ResolvedAlias,
     edus::{Edu, EduReceiver},
     handle::{RemoteNeeds, RemoteRooms},
     inbox::{Transaction, TransactionError},
+    join::JoinJob,
     serving::{Handshake, HandshakeError, JoinedState, Served, ServedState, Template},
     tables::{InboundAnswer, InboxPdu, InboxShare, WaitingPdu, tables},
 };

@@ -1,5 +1,6 @@
 //! The rows of what other servers have sent and what still waits to enter its room.
 
+use crate::join::JOINS;
 use database::{Millis, Position, Record, RoomNumber, Table, TableInfo};
 use serde::{Deserialize, Serialize};
 
@@ -80,5 +81,6 @@ pub fn tables() -> Vec<TableInfo> {
         INBOUND_TRANSACTIONS.info(),
         INBOUND_LOG.info(),
         INBOUND_COUNTS.info(),
+        JOINS.info(),
     ]
 }

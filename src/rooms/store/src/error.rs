@@ -44,6 +44,9 @@ pub enum RoomError {
     /// A user or room of another server: federation is not there.
     #[error("{0} is on another server, and this server does not federate")]
     Remote(String),
+    /// No other server could be used for what was asked.
+    #[error("{0}")]
+    NoServer(String),
     /// The room's writer has more to do than it may queue.
     #[error("this room is busy")]
     Busy,

@@ -68,6 +68,10 @@ pub static SERVER_USERS: Table<(RoomNumber, String, UserNumber), ()> = Table::ne
 /// Every membership that a user had in a room, oldest first. Read by visibility.
 pub static MEMBER_HISTORY: Table<(RoomNumber, UserNumber, Position), MemberChange> =
     Table::new("member_history");
+/// What another server has said of a room to an invited or knocking local user: (room, user). Written by `RoomWriter::note_outside` while
+/// no local user has joined; read by `/sync`; deleted when the room is joined.
+pub static OUTSIDE_MEMBERS: Table<(RoomNumber, UserNumber), OutsideMember> =
+    Table::new("outside_members");
 
 /// The room that an alias (`#name:server`) points to.
 pub static ALIASES: Table<String, Alias> = Table::new("aliases");
@@ -279,6 +283,13 @@ pub struct UserRoom {
     pub forgotten: bool,
 }
 
+/// A local user's membership of a room that this server does not take part in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideMember {
+    /// Stripped state, each event in JSON. Empty after a leave.
+    pub stripped: Vec<String>,
+}
+
 /// Where an alias leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alias {
@@ -314,6 +325,7 @@ impl Record for OpenRoom {}
 impl Record for RoomHead {}
 impl Record for Membership {}
 impl Record for Member {}
+impl Record for OutsideMember {}
 impl Record for UserRoom {}
 impl Record for Alias {}
 impl Record for Receipt {}
@@ -388,6 +400,7 @@ pub fn tables() -> Vec<TableInfo> {
         SERVER_ROOMS.info(),
         SERVER_USERS.info(),
         MEMBER_HISTORY.info(),
+        OUTSIDE_MEMBERS.info(),
         ALIASES.info(),
         ROOM_ALIASES.info(),
         DIRECTORY.info(),

@@ -130,10 +130,8 @@ impl Turn<'_> {
         if !self.facts.rules.event_format.require_event_id {
             return Ok(None);
         }
-        let name = self.writer.rooms.server_name();
-        let id = format!("${}:{name}", self.writer.shared.random.token(18));
         Ok(Some(OldFormat {
-            event_id: OwnedEventId::try_from(id).map_err(|_| RoomError::Damaged)?,
+            event_id: self.writer.new_event_id()?,
             auth_hashes: self.reference_hashes(&draft.auth_events).await?,
             prev_hashes: self.reference_hashes(&draft.prev_events).await?,
         }))

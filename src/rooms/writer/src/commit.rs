@@ -2,7 +2,7 @@
 
 use database::{Placed, Position, Read, RoomNumber, Slot, Stamp, StoreError, Txn};
 use rooms_store::{
-    Event, Place, Placement, RoomError, RoomHead, Verdict,
+    Event, Place, Placement, Residency, RoomError, RoomHead, Verdict,
     state_map::{EventNumber, StateKeyNumber, StateRoot},
     tables::{
         AUTH_EDGES, AUTH_WAITERS, AuthEdges, EARLY_REDACTIONS, EVENT_NUMBERS, EVENTS, ROOM_HEADS,
@@ -13,6 +13,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 
 use crate::{
     defects::Defect,
+    derive::Derived,
     facts::Facts,
     handle::RoomWriter,
     relations::RelationIndex,
@@ -134,6 +135,7 @@ async fn write(
 ) -> Result<Written, RoomError> {
     let mut events = Vec::with_capacity(pending.len());
     let mut relations = RelationIndex::new(txn, room, writer.shared.config.relations);
+    let was_resident = head.residency == Residency::Resident;
     for event in pending {
         let (at, stored) = Writing {
             writer,
@@ -146,6 +148,11 @@ async fn write(
         events.push((at, stored));
     }
     relations.finish().await?;
+    if !was_resident && head.residency == Residency::Resident {
+        let slot = txn.slot();
+        let derived = Derived { writer, txn, room };
+        derived.settle_outside(&mut head, slot).await?;
+    }
     head.revision += 1;
     txn.put(ROOM_HEADS.at(room), &head);
     Ok(Written { room, head, events })

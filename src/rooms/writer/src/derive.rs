@@ -151,7 +151,7 @@ impl Derived<'_> {
     }
 
     /// Writes what concerns the user alone: their list of rooms, their history, whether they are a local member.
-    async fn moved(
+    pub(crate) async fn moved(
         &self,
         head: &mut RoomHead,
         user: UserNumber,

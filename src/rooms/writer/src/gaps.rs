@@ -1,11 +1,12 @@
 //! Gaps in the timeline: an event whose previous events cannot be had opens one, events that come later fill it from its newest
 //! end to its oldest.
 
+use std::collections::BTreeMap;
+
 use database::{Placed, Position, Read, Slot};
-use protocol::authorize::AuthEvent;
 use rooms_store::{
     Place, RoomError, Verdict,
-    state_map::{EventNumber, StateRoot},
+    state_map::EventNumber,
     tables::{FIRST_FILLED_SLOT, GAPS, Gap, MISSING_EVENTS, TIMELINE},
 };
 use ruma::OwnedEventId;
@@ -81,20 +82,30 @@ impl Turn<'_> {
         ids: &[OwnedEventId],
     ) -> Result<StateSet, RoomError> {
         let room = self.facts.room.ok_or(RoomError::UnknownRoom)?;
-        let mut state = StateSet::stored(StateRoot::EMPTY);
+        let mut events = Vec::with_capacity(ids.len());
+        let mut unnamed = Vec::new();
         for id in ids {
             let event = self.writer.rooms.event_by_id(&self.db, room, id).await?;
             let event = event.ok_or(RoomError::UnknownEvent)?;
             if event.is_rejected() || event.verdict == Verdict::Unchecked {
                 continue;
             }
-            let parsed =
-                AuthEvent::parse(event.id.clone(), event.json()).map_err(|_| RoomError::Damaged)?;
-            if let Some(key) = self.own_key(&parsed).await? {
-                state.set(key, Some(event.number));
+            let Some(state_key) = event.state_key.clone() else {
+                continue;
+            };
+            let pair = (event.kind.clone(), state_key);
+            if self.state_key_number(&pair.0, &pair.1).await?.is_none() {
+                unnamed.push(pair.clone());
             }
+            events.push((pair, event.number));
         }
-        Ok(state)
+        self.intern(&unnamed).await?;
+        let mut state = BTreeMap::new();
+        for ((kind, state_key), number) in events {
+            let key = self.state_key_number(&kind, &state_key).await?;
+            state.insert(key.ok_or(RoomError::Damaged)?, Some(number));
+        }
+        Ok(StateSet::of(state))
     }
 }
 

@@ -13,6 +13,7 @@ use ruma::{EventId, OwnedEventId};
 
 use crate::{
     defects::Defect,
+    facts::Pair,
     resolution::NewEvent,
     state_set::StateSet,
     turn::{Fork, Pause, Placing, Resolution, Turn},
@@ -20,6 +21,8 @@ use crate::{
 
 /// Soft-failed and rejected events that are walked over to find what an event follows.
 const MOST_WALKED: usize = 1_000;
+/// Pairs in one commit.
+const INTERNED_AT_ONCE: usize = 500;
 
 impl Turn<'_> {
     /// The resolution of the states after these events, all of which are placed and stored.
@@ -143,5 +146,24 @@ impl Turn<'_> {
         let (key, _) = interned.await?;
         self.db = self.writer.rooms.snapshot().await?;
         Ok(Some(key))
+    }
+
+    /// Gives numbers to (type, state key) pairs that no room had before, a bounded number in each commit.
+    pub(crate) async fn intern(&mut self, pairs: &[Pair]) -> Result<(), RoomError> {
+        let numbers = self.writer.rooms.numbers();
+        let store = self.writer.rooms.store();
+        for pairs in pairs.chunks(INTERNED_AT_ONCE) {
+            let interned = store.transact::<_, StoreError, _>(|txn| async move {
+                for (kind, state_key) in pairs {
+                    numbers.intern_state_key(&txn, kind, state_key).await?;
+                }
+                Ok(())
+            });
+            interned.await?;
+        }
+        if !pairs.is_empty() {
+            self.db = self.writer.rooms.snapshot().await?;
+        }
+        Ok(())
     }
 }

@@ -24,6 +24,7 @@ mod membership;
 mod memberships;
 mod open;
 mod open_rooms;
+mod outside;
 mod receive;
 mod received;
 mod redactions;
@@ -47,6 +48,7 @@ pub use crate::{
     create::{CreateRoom, InitialState, Preset, Visibility},
     handle::{MailboxLimits, RelationLimits, RoomWriter, WriterConfig},
     membership::{Change, MembershipRequest},
+    outside::{Noted, OutsideChange, OutsideNote, OutsidePlace, ReferenceHashes},
     received::{Arrival, Outcome, ReceivedPdu},
     send::{Message, Redaction, Sent, State, TransactionId},
     transactions::REMEMBERED,

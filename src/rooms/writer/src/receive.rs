@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use database::Read as _;
 use rooms_store::{
-    Place, RoomError, Verdict,
+    Place, Residency, RoomError, Verdict,
     state_map::EventNumber,
     tables::{EVENT_NUMBERS, Extremity, MISSING_EVENTS},
 };
@@ -107,33 +107,18 @@ impl Turn<'_> {
             event_id: pdu.event_id.to_string(),
             depth: pdu.depth,
         };
-        if !matches!(arrival, Arrival::AfterGap { .. }) && self.follows_all(&previous) {
-            let verdict = match by_auth {
-                Ok(()) => self.judge_in(View::Current, &pdu.auth).await?,
-                Err(reason) => Err(reason),
-            };
-            let verdict = rejected_or(verdict, Verdict::Accepted);
-            let outcome = outcome(&verdict);
-            let extremities = (verdict == Verdict::Accepted).then(|| vec![end]);
-            let placing = Placing::OnHead;
-            self.take_in(
-                pdu,
-                number,
-                auth,
-                verdict,
-                placing,
-                View::Current,
-                extremities,
-            )
-            .await?;
-            return Ok(outcome);
+        let is_state_given = matches!(arrival, Arrival::AfterGap { .. } | Arrival::Join { .. });
+        if !is_state_given && self.follows_all(&previous) {
+            return self.place_on_head(pdu, number, auth, by_auth, end).await;
         }
         if !self.pending.is_empty() {
             return Err(Pause::CommitFirst);
         }
         let missing = self.unplaced(&previous).await?;
         let before = match arrival {
-            Arrival::AfterGap { state } => self.given_state(state).await?,
+            Arrival::AfterGap { state } | Arrival::Join { state } => {
+                self.given_state(state).await?
+            }
             Arrival::Live | Arrival::Outlier if missing.is_empty() => {
                 let ids = previous.iter().map(ToString::to_string).collect();
                 self.state_after_all(ids).await?
@@ -141,10 +126,12 @@ impl Turn<'_> {
             Arrival::Live | Arrival::Outlier => return Ok(Outcome::MissingPrevious(missing)),
         };
         let missing = self.not_in_timeline(missing).await?;
-        let verdict = self.verdict_in_fork(pdu, by_auth, &before).await?;
+        let enters = matches!(arrival, Arrival::Join { .. })
+            && self.facts.head.residency != Residency::Resident;
+        let verdict = self.verdict_in_fork(pdu, by_auth, &before, enters).await?;
         let outcome = outcome(&verdict);
         let view = before.clone();
-        let (placing, extremities) = if verdict == Verdict::Accepted {
+        let (placing, extremities) = if verdict == Verdict::Accepted && !enters {
             let numbers = auth.numbers.clone();
             let placed = self.forked(number, &pdu.auth, numbers, before, end, missing);
             let (placing, extremities) = placed.await?;
@@ -155,7 +142,8 @@ impl Turn<'_> {
                 current: None,
                 missing,
             };
-            (Placing::Fork(fork), None)
+            let is_accepted = verdict == Verdict::Accepted;
+            (Placing::Fork(fork), is_accepted.then(|| vec![end]))
         };
         self.take_in(
             pdu,
@@ -170,13 +158,43 @@ impl Turn<'_> {
         Ok(outcome)
     }
 
-    /// The verdict on an event that does not follow all extremities: by its auth events, by the state before it, by the current
-    /// state.
+    /// Places an event that follows all extremities.
+    async fn place_on_head(
+        &mut self,
+        pdu: &ReceivedPdu,
+        number: EventNumber,
+        auth: HeldAuth,
+        by_auth: Result<(), String>,
+        end: Extremity,
+    ) -> Result<Outcome, Pause> {
+        let verdict = match by_auth {
+            Ok(()) => self.judge_in(View::Current, &pdu.auth).await?,
+            Err(reason) => Err(reason),
+        };
+        let verdict = rejected_or(verdict, Verdict::Accepted);
+        let outcome = outcome(&verdict);
+        let extremities = (verdict == Verdict::Accepted).then(|| vec![end]);
+        self.take_in(
+            pdu,
+            number,
+            auth,
+            verdict,
+            Placing::OnHead,
+            View::Current,
+            extremities,
+        )
+        .await?;
+        Ok(outcome)
+    }
+
+    /// The verdict on an event that does not follow all extremities: by its auth events, by the state
+    /// before it, and by the current state, unless this server only enters the room with it.
     async fn verdict_in_fork(
         &mut self,
         pdu: &ReceivedPdu,
         by_auth: Result<(), String>,
         before: &StateSet,
+        enters: bool,
     ) -> Result<Verdict, Pause> {
         let view = match self.writer.has(Defect::CurrentStateOnly) {
             true => View::Current,
@@ -188,7 +206,7 @@ impl Turn<'_> {
         };
         Ok(match by_state {
             Err(reason) => Verdict::Rejected(reason),
-            Ok(()) if self.facts.head.extremities.is_empty() => Verdict::Accepted,
+            Ok(()) if enters || self.facts.head.extremities.is_empty() => Verdict::Accepted,
             Ok(()) if self.writer.has(Defect::SoftFailLeftOut) => Verdict::Accepted,
             Ok(()) => match self.judge_in(View::Current, &pdu.auth).await? {
                 Ok(()) => Verdict::Accepted,

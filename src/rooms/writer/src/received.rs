@@ -24,6 +24,9 @@ pub enum Arrival {
     /// Like `Live`, but some of its previous events cannot be had. The state before it is given by the ids of its events,
     /// all of which are held.
     AfterGap { state: Vec<OwnedEventId> },
+    /// The event by which a local user joins the room on another server. The state before it is given like that of `AfterGap`. If no
+    /// local user was joined, it replaces what was known of the room: what happened in the absence cannot be resolved.
+    Join { state: Vec<OwnedEventId> },
     /// Part of an auth chain or of a state.
     Outlier,
 }

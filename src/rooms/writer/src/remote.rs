@@ -6,13 +6,13 @@ use database::Read as _;
 use protocol::room_version;
 use rooms_store::{
     Residency, RoomError,
-    state_map::StateRoot,
     tables::{ROOM_HEADS, RoomHead},
 };
 use ruma::{RoomId, RoomVersionId};
 
 use crate::{
     handle::RoomWriter,
+    outside::new_head,
     received::{Arrival, Outcome, ReceivedPdu},
     registry::Command,
 };
@@ -43,8 +43,9 @@ impl RoomWriter {
         Ok(outcomes)
     }
 
-    /// Begins a room that is being joined over federation: its events are received as outliers, then the join after a gap.
-    /// A room that is known already stays as it is.
+    /// Begins a room that is being joined over federation: its events are received as outliers, then the join
+    /// ([`Arrival::Join`]). Whoever invites may have named a wrong version: as long as no event is placed, the version is that
+    /// of the latest attempt. A room that is known otherwise stays as it is.
     pub async fn begin_join(
         &self,
         room_id: &RoomId,
@@ -53,22 +54,26 @@ impl RoomWriter {
         if room_version::rules(version).is_none() {
             return Err(RoomError::UnsupportedVersion(version.to_string()));
         }
-        let head = &RoomHead {
-            version: version.to_string(),
-            revision: 0,
-            residency: Residency::Joining,
-            extremities: Vec::new(),
-            state: StateRoot::EMPTY,
-            joined: 0,
-            invited: 0,
-        };
         let store = self.rooms.store();
         let begun = store.transact::<_, RoomError, _>(|txn| async move {
             let numbers = self.rooms.numbers();
             let room = numbers.intern_room(&txn, room_id.as_str()).await?;
-            if txn.get(ROOM_HEADS.at(room)).await?.is_none() {
-                txn.put(ROOM_HEADS.at(room), head);
-            }
+            let head = match txn.get(ROOM_HEADS.at(room)).await? {
+                None => new_head(version, Residency::Joining),
+                Some(head) if head.version == version.as_str() => return Ok(()),
+                Some(head) if head.extremities.is_empty() => RoomHead {
+                    version: version.to_string(),
+                    revision: head.revision + 1,
+                    ..head
+                },
+                Some(head) => {
+                    return Err(RoomError::Invalid(format!(
+                        "the version of {room_id} is {}, not {version}",
+                        head.version
+                    )));
+                }
+            };
+            txn.put(ROOM_HEADS.at(room), &head);
             Ok(())
         });
         begun.await?;

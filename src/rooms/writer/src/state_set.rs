@@ -1,5 +1,7 @@
 //! A state of the room that may not be stored yet: a stored root and what differs from it.
 
+use std::collections::BTreeMap;
+
 use database::{RoomNumber, Snapshot, StoreError, Txn};
 use rooms_store::{
     RoomStore,
@@ -19,6 +21,14 @@ impl StateSet {
         Self {
             base,
             changes: Vec::new(),
+        }
+    }
+
+    /// A state with these events.
+    pub(crate) fn of(events: BTreeMap<StateKeyNumber, Option<EventNumber>>) -> Self {
+        Self {
+            base: StateRoot::EMPTY,
+            changes: events.into_iter().collect(),
         }
     }
 

@@ -30,6 +30,7 @@ pub(super) fn refuse(error: RoomError) -> ApiError {
             ApiError::new(StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION", error)
         }
         RoomError::AliasInUse => ApiError::new(StatusCode::CONFLICT, "M_UNKNOWN", error),
+        RoomError::NoServer(_) => ApiError::new(StatusCode::BAD_GATEWAY, "M_UNKNOWN", error),
         RoomError::Busy => ApiError::limit_exceeded(BUSY),
         RoomError::ShuttingDown => ApiError::unavailable(error),
         RoomError::Damaged => ApiError::internal(error),

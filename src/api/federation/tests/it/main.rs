@@ -2,6 +2,7 @@
 
 mod discovery;
 mod guest;
+mod joins;
 mod keys;
 mod media;
 mod membership;

@@ -34,6 +34,7 @@ pub(crate) struct TestServer {
     pub(crate) federation: Federation,
     pub(crate) media: Media,
     pub(crate) sender: Sender,
+    pub(crate) remote: RemoteRooms,
     edge: Arc<Edge>,
     _folder: TempDir,
 }
@@ -217,7 +218,7 @@ impl TestServer {
         let routes = add(federation_api::routes(FederationApi {
             users: rooms.users.clone(),
             federation: federation.clone(),
-            remote,
+            remote: remote.clone(),
             media: media.clone(),
             random: rooms.random.clone(),
             sender: sender.clone(),
@@ -234,6 +235,7 @@ impl TestServer {
             federation,
             media,
             sender,
+            remote,
             edge: Arc::new(Edge::new(routes, context)),
             _folder: folder,
         }

@@ -2,25 +2,20 @@
 
 use edge::{ApiError, Call, State};
 use rooms_directory::RoomDirectory;
-use rooms_store::RoomError;
+use rooms_remote::RemoteRooms;
 use ruma::api::client::alias::{create_alias, delete_alias, get_alias};
 
 use crate::rooms::refusal::refuse;
 
 pub(super) async fn get(
-    State(rooms): State<RoomDirectory>,
+    State(remote): State<RemoteRooms>,
     call: Call<get_alias::v3::Request>,
 ) -> Result<get_alias::v3::Response, ApiError> {
-    let room_id = rooms
-        .resolve_alias(&call.request.room_alias)
-        .await
-        .map_err(|error| match error {
-            RoomError::Remote(_) => ApiError::not_found(error),
-            error => refuse(error),
-        })?;
+    let resolved = remote.resolve_alias(&call.request.room_alias);
+    let resolved = resolved.await.map_err(refuse)?;
     Ok(get_alias::v3::Response::new(
-        room_id,
-        vec![rooms.rooms().server_name().to_owned()],
+        resolved.room_id,
+        resolved.servers,
     ))
 }
 

@@ -3,12 +3,12 @@
 //! Request types of our own: keys of the body that the spec does not name go into the member event, as in other servers.
 
 use edge::{ApiError, Call, State};
-use http::Request as HttpRequest;
-use rooms_directory::RoomDirectory;
+use http::{Request as HttpRequest, Uri};
+use rooms_remote::RemoteRooms;
 use rooms_store::RoomError;
-use rooms_writer::{Change, MembershipRequest, RoomWriter};
+use rooms_writer::{Change, MembershipRequest};
 use ruma::{
-    OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId,
+    OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, ServerName,
     api::{
         IncomingRequest,
         auth_scheme::AccessToken,
@@ -19,12 +19,19 @@ use ruma::{
 };
 use serde_json::{Map, Value};
 
+use url::form_urlencoded;
+
 use super::resolve;
 use crate::rooms::refusal::refuse;
+
+/// Servers that a client may name.
+const MOST_SERVERS: usize = 20;
 
 /// Joins by id or alias.
 pub(in crate::rooms) struct JoinByName {
     name: OwnedRoomOrAliasId,
+    /// Servers that may know the room.
+    via: Vec<OwnedServerName>,
     body: Map<String, Value>,
 }
 
@@ -57,35 +64,36 @@ metadata! {
 }
 
 pub(super) async fn join(
-    State(rooms): State<RoomWriter>,
-    State(directory): State<RoomDirectory>,
+    State(remote): State<RemoteRooms>,
     call: Call<JoinByName>,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
-    let room_id = resolve(&directory, call.request.name).await?;
-    enter(
-        &rooms,
-        &room_id,
-        call.caller.user_id.clone(),
-        call.request.body,
-    )
-    .await?;
+    let JoinByName {
+        name,
+        mut via,
+        body,
+    } = call.request;
+    let resolved = resolve(&remote, name).await?;
+    via.extend(resolved.servers);
+    let room_id = resolved.room_id;
+    enter(&remote, &room_id, call.caller.user_id.clone(), body, &via).await?;
     Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
 }
 
 pub(super) async fn join_by_id(
-    State(rooms): State<RoomWriter>,
+    State(remote): State<RemoteRooms>,
     call: Call<JoinById>,
 ) -> Result<join_room_by_id::v3::Response, ApiError> {
     let JoinById { room_id, body } = call.request;
-    enter(&rooms, &room_id, call.caller.user_id.clone(), body).await?;
+    enter(&remote, &room_id, call.caller.user_id.clone(), body, &[]).await?;
     Ok(join_room_by_id::v3::Response::new(room_id))
 }
 
 async fn enter(
-    rooms: &RoomWriter,
+    remote: &RemoteRooms,
     room_id: &OwnedRoomId,
     user: OwnedUserId,
     mut body: Map<String, Value>,
+    via: &[OwnedServerName],
 ) -> Result<(), ApiError> {
     if body
         .remove("third_party_signed")
@@ -102,13 +110,22 @@ async fn enter(
     };
     let mut request = MembershipRequest::own(user, Change::Join).because(reason);
     request.extra = body;
-    rooms
-        .change_membership(room_id, request)
+    remote
+        .join(room_id, request, via)
         .await
         .map_err(|error| match error {
             RoomError::UnknownRoom => ApiError::not_found("this server does not know that room"),
             error => refuse(error),
         })
+}
+
+/// The query parameters `via` and their old name, `server_name`. What is no server name is ignored.
+pub(super) fn servers(uri: &Uri) -> Vec<OwnedServerName> {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let servers = form_urlencoded::parse(query)
+        .filter(|(name, _)| name == "via" || name == "server_name")
+        .filter_map(|(_, server)| ServerName::parse(&*server).ok());
+    servers.take(MOST_SERVERS).collect()
 }
 
 /// The body, which may be missing.
@@ -132,6 +149,7 @@ impl IncomingRequest for JoinByName {
         let name = path.first().copied().unwrap_or_default().try_into()?;
         Ok(Self {
             name,
+            via: servers(request.uri()),
             body: body(&request)?,
         })
     }

@@ -4,7 +4,7 @@
 
 use edge::{ApiError, Call, State};
 use http::Request as HttpRequest;
-use rooms_directory::RoomDirectory;
+use rooms_remote::RemoteRooms;
 use rooms_writer::{Change, MembershipRequest, RoomWriter};
 use ruma::{
     OwnedRoomOrAliasId,
@@ -40,10 +40,10 @@ metadata! {
 
 pub(super) async fn knock(
     State(rooms): State<RoomWriter>,
-    State(directory): State<RoomDirectory>,
+    State(remote): State<RemoteRooms>,
     call: Call<Knock>,
 ) -> Result<Response, ApiError> {
-    let room_id = resolve(&directory, call.request.name).await?;
+    let room_id = resolve(&remote, call.request.name).await?.room_id;
     let user = call.caller.user_id.clone();
     let request = MembershipRequest::own(user, Change::Knock).because(call.request.reason);
     rooms

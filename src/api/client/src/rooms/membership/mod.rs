@@ -10,7 +10,7 @@ mod leave;
 mod unban;
 
 use edge::{ApiError, Class, Routes, Rule};
-use rooms_directory::RoomDirectory;
+use rooms_remote::{RemoteRooms, ResolvedAlias};
 use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomAliasId};
 
 use super::refusal::refuse;
@@ -30,16 +30,19 @@ pub(super) fn list(routes: Routes<ClientApi>) -> Routes<ClientApi> {
         .add(forget::forget)
 }
 
-/// The room that a client names by its id or an alias.
+/// The room that a client names by its id or an alias, with servers that may know it.
 async fn resolve(
-    directory: &RoomDirectory,
+    remote: &RemoteRooms,
     name: OwnedRoomOrAliasId,
-) -> Result<OwnedRoomId, ApiError> {
+) -> Result<ResolvedAlias, ApiError> {
     match OwnedRoomId::try_from(name) {
-        Ok(room_id) => Ok(room_id),
+        Ok(room_id) => Ok(ResolvedAlias {
+            room_id,
+            servers: Vec::new(),
+        }),
         Err(alias) => {
             let alias: &RoomAliasId = alias.as_str().try_into().map_err(ApiError::invalid_param)?;
-            directory.resolve_alias(alias).await.map_err(refuse)
+            remote.resolve_alias(alias).await.map_err(refuse)
         }
     }
 }
