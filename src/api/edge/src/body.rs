@@ -276,7 +276,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_share_is_refused_before_it_is_in_memory() {
-        let budget = Budget::new(InFlightLimits::new(100_000));
+        let budget = Budget::new(InFlightLimits {
+            total: 1_000_000,
+            per_user: 50_000,
+            per_address: 75_000,
+        });
         let error = read_with(chunked(90_000, 1_000), &BodyLimits::default(), &budget).await;
         assert_eq!(error.expect_err("over").errcode(), "M_LIMIT_EXCEEDED");
         assert_eq!(budget.in_flight(), 0);
