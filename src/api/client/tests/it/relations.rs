@@ -9,8 +9,9 @@ async fn relate(user: &User, room: &str, kind: &str, relation: &str, parent: &st
     let transaction = format!("{kind}-{relation}");
     let path = format!("/v3/rooms/{room}/send/{kind}/{transaction}");
     let content = json!({
+        "msgtype": "m.text",
         "body": "related",
-        "m.new_content": { "body": "related" },
+        "m.new_content": { "msgtype": "m.text", "body": "related" },
         "m.relates_to": { "rel_type": relation, "event_id": parent, "key": "+" },
     });
     let sent = user.put(&path, content).await.expect_ok();
